@@ -1,0 +1,133 @@
+"""The command `mod_wsgi-dashboard`.
+
+Owns arguments, exit status and what is printed: data and results on stdout, a failure as one line on
+stderr; 0 done, 1 failure, 2 usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import resources
+
+from mod_wsgi_dashboard import __version__
+from mod_wsgi_dashboard.core.errors import DashboardError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except (DashboardError, ValueError) as error:
+        print(f"mod_wsgi-dashboard: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mod_wsgi-dashboard",
+        description="The live dashboard for Apache httpd + mod_wsgi.",
+        epilog="example: mod_wsgi-express start-server wsgi.py --server-metrics"
+        ' --service-script dashboard "$(mod_wsgi-dashboard service-script)"'
+        " --proxy-mount-point /metrics/ http://127.0.0.1:8765/",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_demo(commands)
+    script = commands.add_parser(
+        "service-script",
+        help="print the path of the packaged service script",
+        description="Print the path of the script for mod_wsgi-express --service-script, or for"
+        " WSGIImportScript.",
+        epilog='example: --service-script dashboard "$(mod_wsgi-dashboard service-script)"',
+    )
+    script.set_defaults(run=_service_script)
+    return parser
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from mod_wsgi_dashboard.simulator import MPMS, SCENARIOS
+
+    demo = commands.add_parser(
+        "demo",
+        help="show the dashboard on a simulated Apache",
+        description="Serve the dashboard on a simulated scoreboard, without Apache.",
+        epilog="example: mod_wsgi-dashboard demo --scenario saturation --slots 400",
+    )
+    demo.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    demo.add_argument("--port", type=int, default=8765, help="port, 0 picks a free one (%(default)s)")
+    demo.add_argument(
+        "--scenario", default="calm", choices=list(SCENARIOS), metavar="NAME", help="what happens"
+    )
+    demo.add_argument("--slots", type=int, default=64, help="workers to simulate (%(default)s)")
+    demo.add_argument("--mpm", default="event", choices=MPMS, help="Apache's MPM (%(default)s)")
+    demo.add_argument("--seed", type=int, default=1, help="same seed, same traffic (%(default)s)")
+    demo.add_argument("--list-scenarios", action="store_true", help="name the scenarios, and end")
+    demo.add_argument("-v", "--verbose", action="store_true", help="log what happens")
+    demo.set_defaults(run=_demo)
+
+
+def _service_script(_options: argparse.Namespace) -> int:
+    print(resources.files("mod_wsgi_dashboard") / "service_script.py")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from mod_wsgi_dashboard.simulator import SCENARIOS
+
+    if options.list_scenarios:
+        width = max(map(len, SCENARIOS))
+        for name, description in SCENARIOS.items():
+            print(f"{name:{width}}  {description}")
+        return 0
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        return asyncio.run(_serve_demo(options))
+    return 0
+
+
+async def _serve_demo(options: argparse.Namespace) -> int:
+    import time
+
+    from mod_wsgi_dashboard.app import create_app
+    from mod_wsgi_dashboard.service import listening, make_runner
+    from mod_wsgi_dashboard.settings import Settings, TcpAddress
+    from mod_wsgi_dashboard.simulator import Simulator
+    from mod_wsgi_dashboard.sources import SimulatorSource
+
+    simulator = Simulator(
+        scenario=options.scenario,
+        slots=options.slots,
+        mpm=options.mpm,
+        seed=options.seed,
+        start_at=time.time(),
+    )
+    settings = Settings.load(listen=TcpAddress(options.host, options.port))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    runner = make_runner(create_app(settings, SimulatorSource(simulator)))
+    await runner.setup()
+    try:
+        async with listening(runner, settings) as address:
+            print(f"Simulated Apache ({options.scenario}): {address}  (Ctrl-C ends it)", flush=True)
+            await stop.wait()
+    except OSError as error:
+        raise DashboardError(
+            f"can't listen on {settings.listen}: {error.strerror}; --port 0 picks a free port"
+        ) from None
+    finally:
+        await runner.cleanup()
+    return 0

@@ -1,0 +1,172 @@
+"""The model of one `mod_wsgi.server_metrics()` result: parsed, checked, redacted.
+
+Owns the shape of a scoreboard and its edge: what `parse` lets through has the types stated here,
+and no string that is secret or dangerous to show. It must not know where a scoreboard comes from,
+nor what becomes of it.
+
+The shape is that of mod_wsgi 4.9.4, 5.x and 6.x, which is the same (wsgi_metrics.c), for the event,
+worker and prefork MPMs. Field names are mod_wsgi's own; encoded as JSON, a `Scoreboard` is the
+documented dict again. Units: instants are epoch seconds (0.0 = never), `bytes_served` is bytes,
+`running_time` whole seconds.
+
+Rules that the fields don't show:
+
+- every slot is always listed, server_limit x thread_limit of them; pid 0 is an empty server slot, and
+  what its workers still hold is left over from an earlier process: only their counters count;
+- a worker's place is its index in the list: `thread_num` is 0 until the slot was used once;
+- `access_count` and `bytes_served` are the slot's since Apache's last full start, over every process
+  that used it;
+- on prefork a worker's own `generation` and `quiescing` stay 0 and False: use the process's
+  generation, and the letter G;
+- without `ExtendedStatus On` only the letters are kept: times are 0.0, counters 0, strings empty.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+from mod_wsgi_dashboard.core.errors import MetricsOff, ShapeError
+from mod_wsgi_dashboard.core.redaction import Redactor
+
+Status = Literal["_", "S", "R", "W", "K", "D", "C", "L", "G", "I", "."]
+
+# In the order of httpd's scoreboard.h. https://httpd.apache.org/docs/2.4/mod/mod_status.html
+STATUSES: dict[Status, str] = {
+    ".": "open slot with no current process",
+    "S": "starting up",
+    "_": "waiting for connection",
+    "R": "reading request",
+    "W": "sending reply",
+    "K": "keepalive (read)",
+    "L": "logging",
+    "D": "DNS lookup",
+    "C": "closing connection",
+    "G": "gracefully finishing",
+    "I": "idle cleanup of worker",
+}
+
+
+class Worker(msgspec.Struct, frozen=True, gc=False):
+    """One slot of the scoreboard: a thread of an Apache child, or all of it on prefork."""
+
+    thread_num: int
+    generation: int
+    status: Status
+    access_count: int
+    bytes_served: int
+    start_time: float
+    stop_time: float
+    last_used: float
+    client: str
+    request: str
+    vhost: str
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the slot's last request began and has not ended; False without ExtendedStatus."""
+        return self.start_time > self.stop_time
+
+    @property
+    def path(self) -> str:
+        """The request's path, without its query; empty when there is none."""
+        _, _, target = self.request.partition(" ")
+        return re.split(r"[ ?]", target, maxsplit=1)[0]
+
+    @property
+    def held_by_websocket(self) -> bool:
+        """Whether this looks like a WebSocket held through Apache's proxy.
+
+        The scoreboard doesn't tell a tunnel from a slow reply; the path is all there is, so only
+        sockets whose path ends in `/ws`, as the dashboard's own does, are seen.
+        """
+        return self.status == "W" and self.unfinished and self.path.endswith("/ws")
+
+
+class Process(msgspec.Struct, frozen=True):
+    """One server slot: an Apache child process, or an empty place for one (pid 0)."""
+
+    process_num: int
+    pid: int
+    generation: int
+    quiescing: bool
+    workers: list[Worker]
+
+
+class Scoreboard(msgspec.Struct, frozen=True):
+    """One reading of Apache's scoreboard, every string of it redacted and bounded."""
+
+    server_limit: int
+    thread_limit: int
+    running_generation: int
+    restart_time: float
+    current_time: float
+    running_time: int
+    processes: list[Process]
+
+    @property
+    def extended_status(self) -> bool | None:
+        """Whether Apache keeps times, counts and requests; None while nothing tells.
+
+        A busy worker without a start time means `ExtendedStatus Off`. For an instant that holds for
+        the first request of a slot, too, so any start time anywhere outweighs it.
+        """
+        workers = [worker for process in self.processes for worker in process.workers]
+        if any(worker.start_time > 0.0 for worker in workers):
+            return True
+        if any(worker.status == "W" for worker in workers):
+            return False
+        return None
+
+
+def parse(metrics: object, redactor: Redactor) -> Scoreboard:
+    """Return the scoreboard in a `mod_wsgi.server_metrics()` result, redacted.
+
+    Keys that this version doesn't know are left out, since nobody could say what is secret in them.
+
+    Raises:
+        MetricsOff: `metrics` is None.
+        ShapeError: a key is missing or of another type; the message names the key, never its value.
+    """
+    if metrics is None:
+        raise MetricsOff
+    try:
+        raw = msgspec.convert(metrics, Scoreboard)
+    except msgspec.ValidationError as error:
+        raise ShapeError(_describe(str(error))) from None
+    return msgspec.structs.replace(
+        raw, processes=[_redact_process(process, redactor) for process in raw.processes]
+    )
+
+
+def _describe(problem: str) -> str:
+    # msgspec quotes a bad enum value, which may be anything; its other messages hold types and keys.
+    problem = re.sub(r"Invalid enum value .* - at", "Unknown status letter - at", problem, flags=re.S)
+    return f"mod_wsgi.server_metrics() has a shape that this version can't read: {problem}"
+
+
+def _redact_process(process: Process, redactor: Redactor) -> Process:
+    empty = process.pid == 0
+    workers = [_redact_worker(worker, redactor, empty=empty) for worker in process.workers]
+    return msgspec.structs.replace(process, workers=workers)
+
+
+def _redact_worker(worker: Worker, redactor: Redactor, *, empty: bool) -> Worker:
+    if not (worker.request or worker.client or worker.vhost):
+        return worker
+    stale = empty or worker.status == "."
+    return Worker(
+        worker.thread_num,
+        worker.generation,
+        worker.status,
+        worker.access_count,
+        worker.bytes_served,
+        worker.start_time,
+        worker.stop_time,
+        worker.last_used,
+        "" if stale else redactor.client(worker.client),
+        "" if stale else redactor.request(worker.request),
+        "" if stale else redactor.vhost(worker.vhost),
+    )

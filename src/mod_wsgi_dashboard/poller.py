@@ -1,0 +1,201 @@
+"""The tick: read the scoreboard, make a sample of it, hand it on.
+
+Owns the schedule and what happens when a reading fails. It must not know who looks at samples.
+
+Invariants: ticks count up by one, poll by poll; instants of polls lie on a fixed grid from the start,
+so that no delay adds up; whatever a reading does, polling goes on. What is wrong is logged once per
+change, not once per tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from mod_wsgi_dashboard.core import rates, wire
+from mod_wsgi_dashboard.core.errors import DashboardError
+from mod_wsgi_dashboard.core.redaction import Redactor
+from mod_wsgi_dashboard.core.scoreboard import Scoreboard, parse
+from mod_wsgi_dashboard.settings import Settings
+from mod_wsgi_dashboard.sources import Source
+
+log = logging.getLogger(__name__)
+
+# NTP slews by less; a step of this size between two polls makes times on the page jump visibly.
+CLOCK_JUMP = 2.0
+
+
+class Clock(Protocol):
+    """The time as the poller sees it."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never jump."""
+
+    def wall(self) -> float:
+        """Return epoch seconds."""
+
+    async def sleep_until(self, instant: float) -> None:
+        """Return once `monotonic()` has reached `instant`."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+    async def sleep_until(self, instant: float) -> None:
+        await asyncio.sleep(max(0.0, instant - time.monotonic()))
+
+
+class Poller:
+    """Polls a source at a fixed interval and publishes a sample, or a failure, at every tick.
+
+    Args:
+        source: where scoreboards come from.
+        settings: `interval`, `max_request_workers` and what decides redaction.
+        publish: called with each sample or failure.
+        viewers: called with the capacity, where it could be read, for the count of viewers.
+        notices: called for sentences, beside the poller's own, that viewers should read.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        settings: Settings,
+        *,
+        publish: Callable[[wire.Sample | wire.Failure], None],
+        viewers: Callable[[rates.Capacity | None], wire.ViewerCount],
+        notices: Callable[[], list[str]],
+        clock: Clock | None = None,
+    ) -> None:
+        self._source = source
+        self._settings = settings
+        self._publish = publish
+        self._viewers = viewers
+        self._notices = notices
+        self._clock = clock or SystemClock()
+        self._redactor = Redactor(
+            enabled=settings.redact,
+            allow_parameters=settings.allow_parameters,
+            truncate_clients=settings.client_addresses == "truncated",
+        )
+        self._tick = 0
+        self._reading: rates.Reading | None = None
+        self._read_at = 0.0
+        self._offset: float | None = None
+        self._problem: str | None = None
+        self._troubles: frozenset[str] = frozenset()
+
+    async def run(self) -> None:
+        """Poll for ever."""
+        interval = self._settings.interval
+        start = self._clock.monotonic()
+        while True:
+            self.poll()
+            passed = int((self._clock.monotonic() - start) / interval)
+            await self._clock.sleep_until(start + (passed + 1) * interval)
+
+    def poll(self) -> None:
+        """Read the scoreboard once and publish what came of it."""
+        self._tick += 1
+        began = self._clock.monotonic()
+        at = self._clock.wall()
+        try:
+            scoreboard = parse(self._source.read(), self._redactor)
+        except DashboardError as error:
+            self._fail(at, str(error), exception=None)
+        except Exception as error:
+            problem = f"mod_wsgi.server_metrics() raised {type(error).__name__}; polling goes on."
+            self._fail(at, problem, exception=error)
+        else:
+            self._succeed(scoreboard, at, began)
+
+    def _succeed(self, scoreboard: Scoreboard, at: float, began: float) -> None:
+        if self._problem is not None:
+            log.warning("the scoreboard can be read again")
+            self._problem = None
+        troubles = self._find_troubles(scoreboard, at, began)
+        self._reading = rates.read(
+            scoreboard,
+            previous=self._reading,
+            elapsed=began - self._read_at,
+            max_request_workers=self._settings.max_request_workers,
+        )
+        self._read_at = began
+        self._publish(
+            wire.Sample(
+                tick=self._tick,
+                at=at,
+                interval=self._settings.interval,
+                snapshot=scoreboard,
+                rates=self._reading.rates,
+                capacity=self._reading.capacity,
+                viewers=self._viewers(self._reading.capacity),
+                notices=[*troubles, *self._notices()],
+            )
+        )
+
+    def _fail(self, at: float, problem: str, *, exception: Exception | None) -> None:
+        if problem != self._problem:
+            log.error("%s", problem, exc_info=exception)
+            self._problem = problem
+        self._publish(
+            wire.Failure(
+                tick=self._tick,
+                at=at,
+                interval=self._settings.interval,
+                error=problem,
+                viewers=self._viewers(None),
+                notices=self._notices(),
+            )
+        )
+
+    def _find_troubles(self, scoreboard: Scoreboard, at: float, began: float) -> list[str]:
+        """Return a sentence for each thing that makes this reading less than it should be."""
+        found = {
+            "slow": self._slowness(began),
+            "jump": self._jump(at, began),
+            "extended": _extended_status(scoreboard),
+        }
+        troubles = {name: text for name, text in found.items() if text is not None}
+        for name in troubles.keys() - self._troubles:
+            log.warning("%s", troubles[name])
+        self._troubles = frozenset(troubles)
+        return list(troubles.values())
+
+    def _slowness(self, began: float) -> str | None:
+        took = self._clock.monotonic() - began
+        if took <= self._settings.interval:
+            return None
+        return (
+            f"Reading the scoreboard took {took:.1f} s, longer than the interval of"
+            f" {self._settings.interval:g} s: samples come late. The machine is overloaded, or"
+            " `interval` is too short for so many slots."
+        )
+
+    def _jump(self, at: float, began: float) -> str | None:
+        offset = at - began
+        jump = 0.0 if self._offset is None else offset - self._offset
+        self._offset = offset
+        if abs(jump) <= CLOCK_JUMP:
+            return None
+        return (
+            f"The system clock was set {'forward' if jump > 0 else 'back'} by {abs(jump):.0f} s:"
+            " ages of requests that began before are wrong by as much; rates are not."
+        )
+
+
+def _extended_status(scoreboard: Scoreboard) -> str | None:
+    if scoreboard.extended_status is not False:
+        return None
+    return (
+        "Apache's ExtendedStatus is off, so that it keeps no requests, times or counts:"
+        " add `ExtendedStatus On` to its configuration and restart it."
+    )

@@ -1,0 +1,324 @@
+"""Every setting, its default, and the one place where settings are checked.
+
+Owns names, defaults and accepted values. A `Settings` is frozen and valid once it exists: no other
+module checks a setting again. It must not know aiohttp, Apache or the hub.
+
+Sources, the strongest first: keyword arguments; environment variables `MOD_WSGI_DASHBOARD_<NAME>`;
+the TOML file that `MOD_WSGI_DASHBOARD_CONFIG` names; defaults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mod_wsgi_dashboard.core.errors import SettingsError
+
+ENVIRONMENT_PREFIX = "MOD_WSGI_DASHBOARD_"
+CONFIG_VARIABLE = ENVIRONMENT_PREFIX + "CONFIG"
+
+# sockaddr_un.sun_path is 108 bytes on Linux, the closing NUL included; Apache's limit is the same.
+UNIX_PATH_BYTES = 107
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """A host and port to listen on; port 0 picks a free one."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """The path of a unix socket to listen on."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+Address = TcpAddress | UnixAddress
+
+
+def _address(value: object) -> Address:
+    if isinstance(value, TcpAddress | UnixAddress):
+        return value
+    text = _text(value)
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not os.path.isabs(path) or not 0 < len(os.fsencode(path)) <= UNIX_PATH_BYTES:
+            raise ValueError
+        return UnixAddress(path)
+    host, separator, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not separator or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError
+    return TcpAddress(host, int(port))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    return {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}[
+        _text(value).lower()
+    ]
+
+
+def _names(value: object) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, Iterable):
+        raise ValueError
+    return tuple(name for name in (_text(part).strip() for part in parts) if name)
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    hosts = tuple(host.lower() for host in _names(value))
+    if any(set(host) & set("/@?#* ") for host in hosts):
+        raise ValueError
+    return hosts
+
+
+def _mode(value: object) -> int:
+    # An int is a mode as Python writes it (0o660); text, as chmod does ("660").
+    mode = value if isinstance(value, int) else int(_text(value), 8)
+    if not 0 < mode <= 0o777:
+        raise ValueError
+    return mode
+
+
+def _number(low: float, high: float) -> Callable[[object], float]:
+    def parse(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError
+        number = float(value)
+        if not low <= number <= high:
+            raise ValueError
+        return number
+
+    return parse
+
+
+def _count(low: int, high: int) -> Callable[[object], int | None]:
+    def parse(value: object) -> int | None:
+        if value is None or isinstance(value, bool):
+            if value is None:
+                return None
+            raise ValueError
+        number = int(_text(value)) if not isinstance(value, int) else value
+        if not low <= number <= high:
+            raise ValueError
+        return number
+
+    return parse
+
+
+def _choice(*choices: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        text = _text(value).lower()
+        if text not in choices:
+            raise ValueError
+        return text
+
+    return parse
+
+
+def _setting(default: Any, parse: Callable[[object], Any], accepts: str, meaning: str) -> Any:
+    metadata = {"parse": parse, "accepts": accepts, "meaning": meaning}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an operator may set. Constructing one checks every value.
+
+    Raises:
+        SettingsError: a value is not accepted; the message names the setting and what is.
+    """
+
+    listen: Address = _setting(
+        TcpAddress("127.0.0.1", 8765),
+        _address,
+        f"HOST:PORT, or unix:/absolute/path of at most {UNIX_PATH_BYTES} bytes",
+        "where the dashboard listens for Apache's proxy",
+    )
+    allow_public: bool = _setting(
+        False,
+        _flag,
+        "on or off",
+        "let `listen` name an address that other machines reach; nothing guards it there",
+    )
+    socket_mode: int = _setting(
+        0o660,
+        _mode,
+        "a file mode in octal, 1 to 777",
+        "permissions of the unix socket; Apache's user needs read and write",
+    )
+    interval: float = _setting(
+        1.0, _number(0.1, 60.0), "seconds from 0.1 to 60", "seconds between two polls"
+    )
+    max_request_workers: int | None = _setting(
+        None,
+        _count(1, 1_000_000),
+        "a whole number from 1 to 1000000",
+        "Apache's MaxRequestWorkers, which mod_wsgi can't tell: for true busy/max",
+    )
+    max_viewers: int | None = _setting(
+        None,
+        _count(0, 1_000_000),
+        "a whole number from 0 to 1000000",
+        "WebSocket viewers at once, each of which holds an Apache worker; more are asked to poll."
+        " Unset: a fifth of the workers, at least 1",
+    )
+    redact: bool = _setting(
+        True, _flag, "on or off", "mask query values, user names in URLs and opaque path segments"
+    )
+    allow_parameters: tuple[str, ...] = _setting(
+        (),
+        _names,
+        "names of query parameters, separated by commas",
+        "query parameters whose values are shown all the same",
+    )
+    client_addresses: str = _setting(
+        "full",
+        _choice("full", "truncated"),
+        "full or truncated",
+        "show clients whole, or as their /24 (IPv4) or /48 (IPv6)",
+    )
+    allowed_hosts: tuple[str, ...] = _setting(
+        (),
+        _hosts,
+        "host names, HOST or HOST:PORT, separated by commas",
+        "further names that this dashboard is reached by, such as the site's own under"
+        " ProxyPreserveHost On",
+    )
+    stall_timeout: float = _setting(
+        20.0,
+        _number(1.0, 600.0),
+        "seconds from 1 to 600",
+        "a viewer that takes no byte for so long is cut off",
+    )
+    log_level: str = _setting(
+        "info",
+        _choice("debug", "info", "warning", "error"),
+        "debug, info, warning or error",
+        "the least level that is logged",
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = _checked(field, getattr(self, field.name), source=None)
+            object.__setattr__(self, field.name, value)
+        if isinstance(self.listen, TcpAddress) and not (self.listen.loopback or self.allow_public):
+            raise SettingsError(
+                f"listen = '{self.listen}' would be reachable from other machines, past Apache's"
+                " access rules: use 127.0.0.1 or a unix socket, or set allow_public = on"
+            )
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, /, **keywords: object) -> Settings:
+        """Gather the settings from keywords, environment and TOML file, and check them.
+
+        Args:
+            environ: the environment, `os.environ` unless given.
+            keywords: settings that win over every other source.
+
+        Raises:
+            SettingsError: a setting is unknown, or its value is not accepted; the message names the
+                setting, where it came from, and what is accepted.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for source, given in _sources(environ, keywords):
+            for name, value in given.items():
+                field = _FIELDS.get(name)
+                if field is None:
+                    raise SettingsError(
+                        f"unknown setting '{name}' (from {source});"
+                        f" the settings are {', '.join(_FIELDS)}"
+                    )
+                values[name] = _checked(field, value, source=source)
+        return cls(**values)
+
+
+_FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def _checked(field: dataclasses.Field[Any], value: object, *, source: str | None) -> Any:
+    try:
+        return field.metadata["parse"](value)
+    except (ValueError, KeyError):
+        origin = f" (from {source})" if source else ""
+        raise SettingsError(
+            f"{field.name} = {value!r}{origin} is not accepted: use {field.metadata['accepts']}"
+        ) from None
+
+
+def _sources(
+    environ: Mapping[str, str], keywords: Mapping[str, object]
+) -> Iterable[tuple[str, Mapping[str, object]]]:
+    """Yield the sources with what each sets, the weakest first."""
+    path = environ.get(CONFIG_VARIABLE)
+    if path:
+        yield f"the file {path}", _toml(Path(path))
+    for variable, value in environ.items():
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable != CONFIG_VARIABLE:
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            yield f"the environment variable {variable}", {name: value}
+    yield "a keyword argument", keywords
+
+
+def _toml(path: Path) -> dict[str, object]:
+    try:
+        import tomllib
+    except ImportError:
+        raise SettingsError(
+            f"{CONFIG_VARIABLE} needs Python 3.11 or newer;"
+            f" use environment variables {ENVIRONMENT_PREFIX}<NAME>"
+        ) from None
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{CONFIG_VARIABLE} names {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from None
+
+
+def describe() -> Iterable[tuple[str, str, str, str]]:
+    """Yield (name, default, accepted values, meaning) of each setting."""
+    for field in dataclasses.fields(Settings):
+        yield field.name, _shown(field), field.metadata["accepts"], field.metadata["meaning"]
+
+
+def _shown(field: dataclasses.Field[Any]) -> str:
+    value: object = field.default
+    if field.name == "socket_mode":
+        return f"{value:o}"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None or value == ():
+        return "unset"
+    return str(value)

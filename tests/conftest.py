@@ -1,0 +1,84 @@
+"""Fixtures that the whole suite shares."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Metrics = dict[str, Any]
+
+DATA = Path(__file__).parent / "data"
+CAPTURES = sorted(path.name.removesuffix(".jsonl.gz") for path in DATA.glob("*.jsonl.gz"))
+
+
+def load_capture(name: str) -> list[Metrics]:
+    """Return the real `server_metrics()` dicts of one capture, in order."""
+    with gzip.open(DATA / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def make_metrics() -> Callable[..., Metrics]:
+    """Return the builder of small `server_metrics()` dicts."""
+    return build_metrics
+
+
+def build_metrics(
+    *letters: str,
+    pids: list[int] | None = None,
+    generations: list[int] | None = None,
+    quiescing: tuple[int, ...] = (),
+    running_generation: int = 0,
+    restart_time: float = 1000.0,
+    counts: int | list[int] = 0,
+    request: str = "GET / HTTP/1.1",
+    vhost: str = "site.example",
+    started: float = 1990.0,
+) -> Metrics:
+    """Build a `server_metrics()` dict whose process n has the workers `letters[n]`."""
+    limit = len(letters[0])
+    total = counts if isinstance(counts, list) else [counts] * (limit * len(letters))
+    processes = []
+    for number, states in enumerate(letters):
+        workers = []
+        for index, letter in enumerate(states):
+            count = total[number * limit + index]
+            busy = letter in "RWKLDCG"
+            workers.append(
+                {
+                    "thread_num": number * limit + index,
+                    "generation": 0,
+                    "status": letter,
+                    "access_count": count,
+                    "bytes_served": 100 * count,
+                    "start_time": started if busy or count else 0.0,
+                    "stop_time": 0.0 if busy else started,
+                    "last_used": started,
+                    "client": "192.0.2.7" if busy or count else "",
+                    "request": request if busy or count else "",
+                    "vhost": vhost if busy or count else "",
+                }
+            )
+        processes.append(
+            {
+                "process_num": number,
+                "pid": (pids or [100 + n for n in range(len(letters))])[number],
+                "generation": (generations or [running_generation] * len(letters))[number],
+                "quiescing": number in quiescing,
+                "workers": workers,
+            }
+        )
+    return {
+        "server_limit": len(letters),
+        "thread_limit": limit,
+        "running_generation": running_generation,
+        "restart_time": restart_time,
+        "current_time": 2000.0,
+        "running_time": 1000,
+        "processes": processes,
+    }
