@@ -1,0 +1,68 @@
+"""The direction of imports, and what no module may hold."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mod_wsgi_dashboard
+
+PACKAGE = Path(mod_wsgi_dashboard.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+NAME = "mod_wsgi_dashboard"
+
+# Each module, and what of the package it may import, the lowest first.
+LAYERS = [
+    "core.errors", "core.redaction", "core.scoreboard", "core.rates", "core.wire",
+    "settings", "traffic", "simulator", "sources", "supervisor", "hub", "poller",
+    "middlewares", "app", "service", "service_script", "cli",
+]  # fmt: skip
+
+PURE = {"asyncio", "aiohttp", "mod_wsgi", "time", "random", "os", "socket", "threading", "pathlib"}
+ASYNCIO_ONLY = {"hub", "supervisor"}
+
+
+def imports(path: Path) -> set[str]:
+    """Return the dotted names that a module imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            assert node.module is not None
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def layer(found: str) -> int:
+    """Return where the imported name stands among the layers."""
+    return next(n for n, known in enumerate(LAYERS) if f"{found}.".startswith(f"{known}."))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_point_down(path: Path) -> None:
+    """A module imports only what stands below it, so that no cycle can come about."""
+    own = [found.removeprefix(f"{NAME}.") for found in imports(path) if found.startswith(NAME)]
+    above = len(LAYERS) if path.name == "__init__.py" else LAYERS.index(module_name(path))
+    assert [] == [found for found in own if found != "__version__" and layer(found) >= above]
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").glob("*.py")), ids=module_name)
+def test_the_core_is_pure(path: Path) -> None:
+    """Core does no I/O and knows no clock, no loop and no framework."""
+    assert set() == PURE & {found.partition(".")[0] for found in imports(path)}
+
+
+@pytest.mark.parametrize("name", sorted(ASYNCIO_ONLY))
+def test_the_hub_knows_no_framework(name: str) -> None:
+    """Fan-out and supervision are asyncio's alone."""
+    roots = {found.partition(".")[0] for found in imports(PACKAGE / f"{name}.py")}
+    assert "aiohttp" not in roots
