@@ -8,7 +8,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aiohttp import web
@@ -93,14 +93,10 @@ async def serving(source: Source | None = None, **settings: Any) -> AsyncIterato
             await runner.cleanup()
 
 
-async def until(condition: Any, *, seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], *, seconds: float = 10.0) -> None:
     """Wait for a condition of another task, and fail when it doesn't come."""
-    async with asyncio.timeout(seconds) if hasattr(asyncio, "timeout") else _timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # the condition is not ours to signal
-            await asyncio.sleep(0.01)
-
-
-def _timeout(seconds: float) -> Any:
-    import async_timeout
-
-    return async_timeout.timeout(seconds)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not condition():
+        assert loop.time() < deadline, "the condition did not come"
+        await asyncio.sleep(0.01)

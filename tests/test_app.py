@@ -179,6 +179,17 @@ async def test_viewers_hear_of_a_restart_in_time() -> None:
     assert took < 0.5
 
 
+async def test_it_can_stop_as_soon_as_it_started() -> None:
+    """Stopping right after the first tick was published ends the fan-out, which just awoke."""
+
+    async def come_and_go() -> None:
+        async with serving():
+            pass
+
+    for _ in range(10):
+        await asyncio.wait_for(come_and_go(), 5.0)
+
+
 async def test_the_page_knows_its_mount() -> None:
     """Directly the page has no base; behind Apache the prefix is its base, and only in its place."""
     async with serving() as served:

@@ -113,7 +113,7 @@ async def _serve_demo(options: argparse.Namespace) -> int:
         seed=options.seed,
         start_at=time.time(),
     )
-    settings = Settings.load(listen=TcpAddress(options.host, options.port))
+    settings = Settings.load(listen=str(TcpAddress(options.host, options.port)))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -131,3 +131,7 @@ async def _serve_demo(options: argparse.Namespace) -> int:
     finally:
         await runner.cleanup()
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -20,7 +20,6 @@ ping each `heartbeat` finds viewers that vanished without a word, and their Apac
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import time
@@ -128,10 +127,14 @@ class Hub:
 
     async def run(self) -> None:
         """Send each published frame to all viewers, and keepalives between, for ever."""
+        loop = asyncio.get_running_loop()
         while True:
-            # The clock of the loop, not an injected one: this is how long it really sleeps.
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._keepalive)
+            # Not wait_for(): before Python 3.12 it loses a cancellation that comes with the event.
+            alarm = loop.call_later(self._keepalive, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                alarm.cancel()
             self._wake.clear()
             await self.fan_out()
 

@@ -1,0 +1,40 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { brotliCompressSync, gzipSync } from "node:zlib";
+
+import { defineConfig, type Plugin } from "vite";
+
+const outDir = resolve(process.env["WEB_OUT"] ?? "../mod_wsgi_dashboard/_web");
+
+/** Compresses once, here, what the server would otherwise compress for every viewer. */
+function precompress(): Plugin {
+  return {
+    name: "precompress",
+    apply: "build",
+    writeBundle() {
+      const assets = join(outDir, "assets");
+      for (const name of readdirSync(assets)) {
+        const plain = readFileSync(join(assets, name));
+        const packed = { gz: gzipSync(plain, { level: 9 }), br: brotliCompressSync(plain) };
+        for (const [ending, bytes] of Object.entries(packed)) {
+          if (bytes.length < plain.length) writeFileSync(join(assets, `${name}.${ending}`), bytes);
+        }
+      }
+    },
+  };
+}
+
+export default defineConfig({
+  // Relative addresses: the page does not know its mount, the server's <base> does.
+  base: "./",
+  oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  build: {
+    outDir,
+    emptyOutDir: true,
+    // The page's CSP allows no inline anything.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    license: { fileName: "THIRD_PARTY.md" },
+  },
+  plugins: [precompress()],
+});
