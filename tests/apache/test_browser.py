@@ -1,0 +1,166 @@
+"""The page in a real Chromium, through a real Apache: what a person sees of it all."""
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from time import monotonic
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Dialog, Page, WebSocket, sync_playwright
+
+from tests.apache.server import Case, Server, start
+
+pytestmark = [pytest.mark.apache, pytest.mark.browser]
+
+# Held in flight by a body that never comes, so that they are on the page for as long as they last.
+HOSTILE = {
+    "/metrics/<script>alert(1)</script>": "<script>alert(1)</script>",
+    "/metrics/<img/src/onerror/alert(2)>": "<img/src/onerror/alert(2)>",
+    "/metrics/\"'><b/onclick>x": "\"'><b/onclick>x",
+    "/metrics/caf\xe9/\xfcber": "ber",
+    "/metrics/" + "words/" * 1300: "words/words/words",
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """One server for all that leaves it in good order."""
+    with start(Case()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium."""
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    assert executable, "missing: apt-get install chromium"
+    with sync_playwright() as playwright:
+        # Root may not use Chromium's sandbox; the pages are this test's own.
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page on which nothing goes wrong: no script error, no dialog, nothing refused by the policy."""
+    troubles: list[str] = []
+    with browser.new_context() as context:
+        page = context.new_page()
+
+        def dismissed(dialog: Dialog) -> None:
+            troubles.append(dialog.message)
+            dialog.dismiss()
+
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("dialog", dismissed)
+        page.on("console", lambda message: policy_trouble(message.text, troubles))
+        yield page
+    assert troubles == []
+
+
+def policy_trouble(text: str, troubles: list[str]) -> None:
+    if "Content Security Policy" in text:
+        troubles.append(text)
+
+
+def test_the_page_is_live(server: Server, page: Page) -> None:
+    """The page opens a WebSocket below /metrics/, gets a frame a second, and asks nobody else."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    watch = Watch(page)
+    page.goto(f"{server.url}/metrics/")
+    wait_for(page, lambda: len(watch.frames) >= 3, "three frames")
+    assert {urlsplit(url).netloc for url in asked} == {f"127.0.0.1:{server.port}"}
+    assert {urlsplit(url).path for url in watch.sockets} == {"/metrics/ws"}
+
+
+def test_hostile_requests_are_text(server: Server, page: Page) -> None:
+    """Hostile requests in flight are shown as they are, and none of them becomes markup."""
+    with ExitStack() as stack:
+        for path in HOSTILE:
+            stack.enter_context(in_flight(server, path))
+        page.goto(f"{server.url}/metrics/")
+        for text in HOSTILE.values():
+            page.get_by_text(text).first.wait_for(timeout=5000)
+        assert page.locator("script:not([src])").count() == 0
+        assert page.locator("[onclick], [onerror], img").count() == 0
+
+
+@pytest.mark.parametrize("action", ["graceful", "restart", "kill_sidecar"])
+def test_the_page_comes_back(
+    server: Server, page: Page, action: str, figure: Callable[[str], None]
+) -> None:
+    """After a graceful restart, a restart or a crash the page has new frames by itself."""
+    watch = Watch(page)
+    page.goto(f"{server.url}/metrics/")
+    wait_for(page, lambda: bool(watch.frames), "a frame")
+    sockets = len(watch.sockets)
+    began = monotonic()
+    getattr(server, action)()
+    wait_for(page, lambda: len(watch.sockets) > sockets and watch.is_newer(began), "a new frame")
+    seconds = watch.first_of_last - began
+    figure(f"{seconds:.2f} s to the first new frame")
+    assert seconds < 10.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "edits"),
+    [
+        ("event", {" server-metrics=on": ""}),
+        ("express", {"    --server-metrics \\\n": ""}),
+    ],
+)
+def test_metrics_off_is_explained(kind: str, edits: dict[str, str], page: Page) -> None:
+    """With metrics off the page names the option, in directive and in express words."""
+    with start(Case(kind), edits=edits) as server:
+        page.goto(f"{server.url}/metrics/")
+        for words in ("server-metrics=on", "--server-metrics"):
+            page.get_by_text(words).first.wait_for(timeout=5000)
+        page.goto("about:blank")
+
+
+class Watch:
+    """The WebSockets of a page, and when their frames came."""
+
+    def __init__(self, page: Page) -> None:
+        self.sockets: list[str] = []
+        self.frames: list[float] = []
+        self.first_of_last = 0.0
+        page.on("websocket", self._opened)
+
+    def is_newer(self, instant: float) -> bool:
+        return self.first_of_last > instant
+
+    def _opened(self, opened: WebSocket) -> None:
+        self.sockets.append(opened.url)
+        number = len(self.sockets)
+        waiting = True
+
+        def came(_payload: str | bytes) -> None:
+            nonlocal waiting
+            self.frames.append(monotonic())
+            if waiting and number == len(self.sockets):
+                self.first_of_last = self.frames[-1]
+            waiting = False
+
+        opened.on("framereceived", came)
+
+
+def wait_for(page: Page, condition: Callable[[], bool], what: str, timeout: float = 15.0) -> None:
+    """Let the page live until the condition holds: its events come only while it is waited for."""
+    deadline = monotonic() + timeout
+    while not condition():
+        assert monotonic() < deadline, f"not within {timeout:g} s: {what}"
+        page.wait_for_timeout(20)
+
+
+@contextmanager
+def in_flight(server: Server, path: str) -> Iterator[None]:
+    """Hold a request in flight: Apache's proxy waits for its body before it passes anything on."""
+    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
+        connection.sendall(head.encode("latin-1"))
+        yield

@@ -1,0 +1,175 @@
+"""What operators configure, and the mistakes they make: what they are told, and what still works."""
+
+import asyncio
+import json
+import socket
+from contextlib import AsyncExitStack
+from pathlib import Path
+from time import monotonic
+from urllib.request import urlopen
+
+import pytest
+
+from tests.apache.processes import wait_until
+from tests.apache.server import REPOSITORY, Case, Server, start
+from tests.apache.viewer import Viewer
+
+pytestmark = pytest.mark.apache
+
+OFF = {
+    "event": {" server-metrics=on": ""},
+    "express": {"    --server-metrics \\\n": ""},
+}
+
+
+@pytest.mark.parametrize("kind", OFF)
+async def test_metrics_off(kind: str) -> None:
+    """Without the option, viewers and API are told it in directive and in express words."""
+    with start(Case(kind), edits=OFF[kind]) as server:
+        async with Viewer(server.url) as viewer:
+            frame = viewer.seen[0].frame
+        answer = server.get("/metrics/api/v1/snapshot")
+        assert server.get("/metrics/").status == 200
+        assert server.get("/metrics/readyz").status == 503
+    assert "snapshot" not in frame
+    assert "server-metrics=on" in frame["error"]
+    assert "--server-metrics" in frame["error"]
+    assert json.loads(answer.body)["error"] == frame["error"]
+
+
+async def test_extended_status_off() -> None:
+    """With ExtendedStatus off, what is not known is null, and a notice names the directive."""
+    edits = {"ExtendedStatus On": "ExtendedStatus Off"}
+    with start(Case(), edits=edits) as server:
+        # Only a busy worker tells, and the viewer's own is one.
+        async with Viewer(server.url) as viewer:
+            seen = await viewer.frame(lambda frame: bool(frame["notices"]))
+    assert "ExtendedStatus On" in str(seen.frame["notices"])
+    assert seen.frame["rates"]["accesses"] is None
+
+
+def test_in_a_virtual_host() -> None:
+    """Included inside a virtual host, the configuration works as well."""
+    with start(Case(), in_vhost=True) as server:
+        rates = json.loads(server.get("/metrics/api/v1/snapshot").body)["rates"]
+        assert rates["idle"] >= 1
+        assert server.get("/metrics").headers["Location"].endswith("/metrics/")
+
+
+def test_own_service_script() -> None:
+    """The example of a service script of one's own runs, with the settings that stand in it."""
+    script = REPOSITORY / "examples" / "system" / "dashboard.py"
+    with start(Case("event", "debian"), script=script) as server:
+        server.get("/?page=2&token=secret123")
+        answer = wait_for_request(server, "page=2")
+    assert "secret123" not in answer
+    assert json.loads(answer)["capacity"]["max_request_workers"] == 16
+
+
+@pytest.mark.parametrize("module", ["pypi", "debian"])
+async def test_sub_interpreter(module: str) -> None:
+    """In a sub-interpreter viewers get 1001 at a graceful restart and come back, too."""
+    edits = {"application-group=%{GLOBAL}": "application-group=dashboard"}
+    with start(Case("event", module), edits=edits) as server:
+        async with Viewer(server.url) as viewer:
+            began = monotonic()
+            server.graceful()
+            await viewer.frame(lambda f: f["snapshot"]["running_generation"] == 1, after=began)
+            assert await viewer.closed(1) == [1001]
+        server.stop()
+        assert "Traceback" not in server.error_log
+        assert "exit signal" not in server.error_log
+
+
+def test_an_unknown_setting() -> None:
+    """A bad setting is named once in the error log, and Apache does not start it over and over."""
+    with start(Case(), settings={"intervall": "2"}, dashboard=False) as server:
+        wait_until(lambda: "intervall" in server.error_log, 5, "the setting is named")
+        pid = server.sidecar_pid()
+        # Apache looks once a second for daemons to start again.
+        wait_until(lambda: server.get("/metrics/healthz").status == 503, 5, "503")
+        watch_until = monotonic() + 2.5
+        wait_until(lambda: monotonic() > watch_until, 5)
+        assert server.sidecar_pid() == pid
+        assert server.error_log.count("unknown setting 'intervall'") == 1
+        assert "MOD_WSGI_DASHBOARD_INTERVALL" in server.error_log
+        assert server.stop() < 2.0
+
+
+def test_an_address_in_use() -> None:
+    """A busy address is logged once and tried again until it is free; Apache goes on meanwhile."""
+    server = start(Case(), dashboard=False)
+    with socket.create_server(("127.0.0.1", server.dashboard_port)):
+        server.start()
+        try:
+            wait_until(lambda: "in use" in server.error_log, 5, "the address is named")
+            pid = server.sidecar_pid()
+        except BaseException:
+            server.discard()
+            raise
+    try:
+        wait_until(lambda: server.get("/metrics/healthz").status == 200, 10, "the dashboard is up")
+        assert server.sidecar_pid() == pid
+        assert server.error_log.count("in use") == 1
+        server.stop()
+    finally:
+        server.discard()
+
+
+async def test_viewers_over_the_limit() -> None:
+    """Viewers never take more than their share of workers; the others are asked to poll."""
+    with start(Case()) as server:
+        workers = 16
+        async with AsyncExitStack() as stack:
+            for _ in range(workers // 5):
+                await stack.enter_async_context(Viewer(server.url))
+            surplus = Viewer(server.url)
+            with pytest.raises(AssertionError, match="closed with \\[1013"):
+                await asyncio.wait_for(surplus.first_frame(timeout=1), 5)
+            answer = await asyncio.to_thread(server.get, "/metrics/api/v1/snapshot")
+            assert answer.status == 200
+            assert json.loads(answer.body)["viewers"] == {"connected": 3, "limit": 3}
+
+
+@pytest.mark.parametrize("case", [Case(), Case("event", "debian", "unix"), Case("express")], ids=str)
+async def test_killed_parent(case: Case) -> None:
+    """When Apache's parent is killed the dashboard leaves with 1001, and a new Apache has no trouble."""
+    with start(case) as server:
+        async with Viewer(server.url) as viewer:
+            sidecar = server.sidecar_pid()
+            began = monotonic()
+            server.kill_parent()
+            assert await viewer.closed(1) == [1001]
+            await asyncio.to_thread(
+                wait_until, lambda: server.sidecar_pid() is None, 2, f"{sidecar} has left"
+            )
+            assert monotonic() - began < 2.0
+            assert not server.socket_path.exists()
+            # Apache's own children stay, and hold the site's port: that is for the operator to end.
+            await asyncio.to_thread(server.reap)
+            await asyncio.to_thread(server.start)
+            await viewer.frame(lambda _frame: True, after=monotonic())
+        assert "in use" not in server.error_log
+        server.stop()
+
+
+def test_nothing_but_the_proxy_gets_in() -> None:
+    """The back end listens on the loopback interface alone."""
+    with start(Case()) as server:
+        url = f"http://127.0.0.1:{server.dashboard_port}/healthz"
+        with urlopen(url, timeout=5) as answer:
+            assert answer.status == 200
+        port = f":{server.dashboard_port:04X}"
+        entries = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+        # State 0A is LISTEN.
+        assert [e[1] for e in entries if e[1].endswith(port) and e[3] == "0A"] == [f"0100007F{port}"]
+
+
+def wait_for_request(server: Server, text: str) -> str:
+    """Return the API's answer once a request in it contains `text`."""
+
+    def shown() -> str:
+        answer = server.get_directly("/api/v1/snapshot").text
+        return answer if text in answer else ""
+
+    return wait_until(shown, 5, f"{text} is shown")
