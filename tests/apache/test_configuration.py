@@ -71,14 +71,18 @@ async def test_sub_interpreter(module: str) -> None:
     """In a sub-interpreter viewers get 1001 at a graceful restart and come back, too."""
     edits = {"application-group=%{GLOBAL}": "application-group=dashboard"}
     with start(Case("event", module), edits=edits) as server:
+        dashboards = [server.sidecar_pid()]
         async with Viewer(server.url) as viewer:
             began = monotonic()
             server.graceful()
             await viewer.frame(lambda f: f["snapshot"]["running_generation"] == 1, after=began)
             assert await viewer.closed(1) == [1001]
+        dashboards.append(server.sidecar_pid())
         server.stop()
         assert "Traceback" not in server.error_log
-        assert "exit signal" not in server.error_log
+        # By pid: a child of Apache that is stopped while mod_wsgi 4.9.4 starts its own Python in it
+        # may crash, 1 of 120 times here, whatever the dashboard does.
+        assert [] == [pid for pid in dashboards if f"child pid {pid} exit signal" in server.error_log]
 
 
 def test_an_unknown_setting() -> None:
