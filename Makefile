@@ -13,11 +13,13 @@ PAGE := $(shell find $(FRONTEND) -type f -not -path '*/node_modules/*')
 SOURCES := src tests tools benchmarks examples hatch_build.py
 
 # Nobody but root can use a checkout in root's home; these targets then work on a copy elsewhere.
+ifeq ($(MAKELEVEL),0)
 STAGED := $(if $(filter run test check bench setup,$(MAKECMDGOALS)),$(shell tools/stage.sh))
+endif
 ifneq ($(STAGED),)
 run test check bench setup:
 	@echo "Apache's user can't read $(CURDIR): working in $(STAGED)"
-	@$(MAKE) --no-print-directory -C $(STAGED) $@ ARGS='$(ARGS)'
+	@$(MAKE) --no-print-directory -C $(STAGED) $@
 else
 
 .PHONY: help setup run demo test check format bench clean

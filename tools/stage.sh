@@ -5,8 +5,12 @@ set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 user=${APACHE_RUN_USER:-www-data}
+readable() { # FILE: whether Apache's user can read it
+    setpriv --reuid "$user" --regid "$user" --clear-groups test -r "$1"
+}
+
 [ "$(id -u)" = 0 ] || exit 0
-! setpriv --reuid "$user" --regid "$user" --clear-groups test -r "$here/Makefile" 2>/dev/null || exit 0
+! readable "$here/Makefile" || exit 0
 
 copy=/var/cache/mod_wsgi-dashboard/$(echo "$here" | cksum | cut -d ' ' -f 1)
 mkdir -p "$copy"
@@ -16,4 +20,7 @@ find "$copy" -mindepth 1 -maxdepth 1 ! -name .venv ! -name artifacts ! -name nod
 find "$copy" -type f -path "$copy/src/*" ! -path '*/node_modules/*' ! -path '*/_web/*' -delete
 tar -C "$here" --exclude=./.venv --exclude=./.git --exclude=./artifacts --exclude=./run \
     --exclude=node_modules --exclude=_web -cf - . | tar -C "$copy" --no-same-owner -xf -
+chmod 755 "$copy" "${copy%/*}"
+chmod -R go+rX "$copy/src" "$copy/examples" "$copy/apache" "$copy/Makefile"
+readable "$copy/Makefile" || { echo "tools/stage.sh: $user can't read $copy either" >&2; exit 1; }
 echo "$copy"
