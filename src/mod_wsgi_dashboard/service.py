@@ -78,8 +78,8 @@ async def _run(keywords: dict[str, object]) -> None:
     try:
         settings = Settings.load(**keywords)
     except DashboardError as error:
-        log.critical("%s. The dashboard stays down until Apache is restarted.", error)
         async with _life() as stop:
+            log.critical("%s. The dashboard stays down until Apache is restarted.", error)
             await stop.wait()
         return
     logging.getLogger("mod_wsgi_dashboard").setLevel(settings.log_level.upper())

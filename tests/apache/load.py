@@ -5,9 +5,10 @@ Counts what it sent and what came back. Errors are counted, too: a server that r
 
 import asyncio
 import itertools
+import socket
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 
 import aiohttp
@@ -103,3 +104,12 @@ async def holding(url: str, count: int, *, seconds: float) -> AsyncIterator[None
             yield
         finally:
             await asyncio.gather(*holds)
+
+
+@contextmanager
+def in_flight(port: int, path: str) -> Iterator[None]:
+    """Hold a request in flight: Apache's proxy waits for its body before it passes anything on."""
+    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
+        connection.sendall(head.encode("latin-1"))
+        yield

@@ -318,9 +318,7 @@ class Server:
             "127.0.0.1", self.dashboard_port, timeout=REQUEST_SECONDS
         )
         if self.case.listener == "unix":
-            connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.sock.settimeout(REQUEST_SECONDS)
-            connection.sock.connect(str(self.socket_path))
+            connection.sock = connect_unix(self.socket_path)
         return ask(connection, path, {})
 
     def send_raw(self, data: bytes) -> bytes:
@@ -466,6 +464,18 @@ def free_ports(count: int) -> list[int]:
                 continue
             ports.append(port)
     return ports
+
+
+def connect_unix(path: Path) -> socket.socket:
+    """Return a connection to a unix socket."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(REQUEST_SECONDS)
+    try:
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def ask(connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str]) -> Response:

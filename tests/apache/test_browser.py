@@ -1,15 +1,16 @@
 """The page in a real Chromium, through a real Apache: what a person sees of it all."""
 
+import json
 import shutil
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from time import monotonic
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, WebSocket, sync_playwright
 
+from tests.apache.load import in_flight
 from tests.apache.server import Case, Server, start
 
 pytestmark = [pytest.mark.apache, pytest.mark.browser]
@@ -77,11 +78,41 @@ def test_the_page_is_live(server: Server, page: Page) -> None:
     assert {urlsplit(url).path for url in watch.sockets} == {"/metrics/ws"}
 
 
+def test_a_hidden_page_holds_no_worker(server: Server, page: Page) -> None:
+    """A page that becomes hidden lets its Apache worker go, and takes one again when it is seen."""
+    page.goto(f"{server.url}/metrics/")
+    wait_for(page, lambda: viewers(server) == 1, "a viewer")
+    hide(page, hidden=True)
+    wait_for(page, lambda: viewers(server) == 0, "no viewer")
+    hide(page, hidden=False)
+    wait_for(page, lambda: viewers(server) == 1, "a viewer again")
+    page.get_by_test_id("connection").get_by_text("Live").wait_for(timeout=5000)
+
+
+def test_a_page_without_a_place_polls_and_says_why(page: Page, browser: Browser) -> None:
+    """Over the viewer limit the page shows the server's reason, and goes on with samples."""
+    with start(Case(), settings={"max_viewers": "0"}) as server:
+        page.goto(f"{server.url}/metrics/")
+        page.get_by_text("viewer places are taken").first.wait_for(timeout=5000)
+        page.get_by_test_id("tile-busy").wait_for(timeout=5000)
+        assert viewers(server) == 0
+        page.goto("about:blank")
+
+
+def test_a_proxy_without_upgrade_is_named(page: Page) -> None:
+    """Where Apache doesn't pass WebSockets on, the page polls and names `upgrade=websocket`."""
+    with start(Case(), edits={" upgrade=websocket": ""}) as server:
+        page.goto(f"{server.url}/metrics/")
+        page.get_by_text("upgrade=websocket").first.wait_for(timeout=20000)
+        page.get_by_test_id("tile-busy").wait_for(timeout=5000)
+        page.goto("about:blank")
+
+
 def test_hostile_requests_are_text(server: Server, page: Page) -> None:
     """Hostile requests in flight are shown as they are, and none of them becomes markup."""
     with ExitStack() as stack:
         for path in HOSTILE:
-            stack.enter_context(in_flight(server, path))
+            stack.enter_context(in_flight(server.port, path))
         page.goto(f"{server.url}/metrics/")
         for text in HOSTILE.values():
             page.get_by_text(text).first.wait_for(timeout=5000)
@@ -149,18 +180,28 @@ class Watch:
         opened.on("framereceived", came)
 
 
+def viewers(server: Server) -> int:
+    """Return how many viewers the dashboard has."""
+    count: int = json.loads(server.get_directly("/healthz").body)["viewers"]
+    return count
+
+
+def hide(page: Page, *, hidden: bool) -> None:
+    """Make the page believe that its tab is hidden: headless Chromium never hides one."""
+    page.evaluate(
+        """(hidden) => {
+            Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+            const state = hidden ? "hidden" : "visible";
+            Object.defineProperty(document, "visibilityState", {value: state, configurable: true});
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
 def wait_for(page: Page, condition: Callable[[], bool], what: str, timeout: float = 15.0) -> None:
     """Let the page live until the condition holds: its events come only while it is waited for."""
     deadline = monotonic() + timeout
     while not condition():
         assert monotonic() < deadline, f"not within {timeout:g} s: {what}"
         page.wait_for_timeout(20)
-
-
-@contextmanager
-def in_flight(server: Server, path: str) -> Iterator[None]:
-    """Hold a request in flight: Apache's proxy waits for its body before it passes anything on."""
-    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
-        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
-        connection.sendall(head.encode("latin-1"))
-        yield

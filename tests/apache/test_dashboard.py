@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.apache.load import Load, holding
+from tests.apache.load import Load, holding, in_flight
 from tests.apache.processes import wait_until
 from tests.apache.server import Server, ServerStatus
 from tests.apache.viewer import Frame, Seen, Viewer
@@ -125,6 +125,28 @@ async def test_graceful_restarts(server: Server, figure: Callable[[str], None]) 
     assert max(waits) < 5.0
 
 
+async def test_draining_equals_mod_status(server: Server, figure: Callable[[str], None]) -> None:
+    """While an old process drains a request after a graceful restart, counts are mod_status's."""
+    with in_flight(server.port, "/metrics/held"):
+        await asyncio.to_thread(
+            wait_until, lambda: sample(server)["rates"]["busy"] == 1, 5, "it is held"
+        )
+        generation = sample(server)["snapshot"]["running_generation"]
+        server.graceful()
+        await asyncio.to_thread(wait_until, lambda: drains(server, generation), 10, "it drains")
+        before, status, _ = await asyncio.to_thread(still_moment, server)
+    rates = before["rates"]
+    assert status.busy == rates["busy"] + ITSELF
+    assert status.idle == rates["idle"] - ITSELF
+    assert status.graceful == rates["graceful"]
+    assert status.generation == before["snapshot"]["running_generation"]
+    assert rates["old_generation"] == 1
+    # The worker MPM leaves the slot W; event and prefork call it G.
+    assert rates["states"]["G"] + rates["states"]["W"] == 1
+    assert letters(status.scoreboard) == states_with_itself(rates["states"])
+    figure(f"busy {rates['busy']}, graceful {rates['graceful']}, idle {rates['idle']}: all equal")
+
+
 async def test_restart(server: Server, figure: Callable[[str], None]) -> None:
     """A restart with viewers connected is over within 2 s, and the viewers come back."""
     async with viewers(server) as watching:
@@ -219,6 +241,15 @@ def still_moment(server: Server) -> tuple[Frame, ServerStatus, int]:
         return (before, status, lines) if still else None
 
     return wait_until(attempt, 5, "a moment when nothing happens")
+
+
+def drains(server: Server, generation: int) -> bool:
+    """Whether one process of that generation is left, beside its successors."""
+    try:
+        frame = sample(server)
+    except OSError:
+        return False
+    return frame["snapshot"]["running_generation"] > generation and frame["rates"]["old_generation"] == 1
 
 
 def letters(scoreboard: str) -> Counter[str]:

@@ -485,9 +485,7 @@ def test_secrets_do_not_come_out(before: str, behind: str, secret: str) -> None:
 
 
 @given(secret=secrets, end=st.integers(0, 120), place=st.sampled_from(list(PLACES.values())))
-def test_secrets_do_not_come_out_wherever_the_cut(
-    secret: str, end: int, place: tuple[str, str]
-) -> None:
+def test_secrets_do_not_come_out_wherever_the_cut(secret: str, end: int, place: tuple[str, str]) -> None:
     """The same with a cut at any other character, as a NUL would make it."""
     assert_hidden(secret, Redactor().request((place[0] + secret + place[1])[:end]))
 

@@ -17,13 +17,13 @@ export function App({ place }: { readonly place: string }) {
       <main class={outdatedSince.value === null ? "" : "old"}>
         <Alerts />
         <Verdict />
+        <Notices />
         {sample.value !== null && (
           <div class={sample.value.capacity.slots > MANY_SLOTS ? "board board-large" : "board"}>
             <Tiles sample={sample.value} />
             <Grid />
             <Chart />
             <InFlight sample={sample.value} />
-            <Notices />
           </div>
         )}
       </main>

@@ -1,8 +1,10 @@
-import { says } from "../state";
+import { error, says } from "../state";
 import * as strings from "../strings";
 
 export function Verdict() {
   if (says.value === null) {
+    // An error says more than that nothing came yet.
+    if (error.value !== null) return null;
     return (
       <section class="verdict" data-testid="verdict">
         <p>{strings.LABELS.waiting}</p>
