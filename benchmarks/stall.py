@@ -71,7 +71,7 @@ async def watch(viewer: ClientConnection) -> tuple[list[float], int]:
     ticks: list[int] = []
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
-        text = await viewer.recv()
+        text = await viewer.recv(decode=True)
         came = time.time()
         # Parsing the whole frame would be most of what is measured.
         head = json.loads(text[: text.index(',"interval"')] + "}")

@@ -9,6 +9,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 from mod_wsgi_dashboard.core import rates, wire
 from mod_wsgi_dashboard.core.redaction import Redactor
@@ -51,10 +52,13 @@ def measure(slots: int) -> tuple[float, float, int, int]:
             return wire.text_frame(wire.encode(sample))
 
         frame = timed(ours, work)
-        dump = timed(
-            reference, lambda metrics=metrics: json.dumps({"snapshot": metrics}, indent=2).encode()
-        )
+        dump = timed(reference, partial(example, metrics))
     return statistics.median(ours), statistics.median(reference), len(frame), len(dump)
+
+
+def example(metrics: object) -> bytes:
+    """Return what the documented example sends."""
+    return json.dumps({"snapshot": metrics}, indent=2).encode()
 
 
 def timed(into: list[float], work: Callable[[], bytes]) -> bytes:

@@ -52,7 +52,7 @@ class Dashboard:
         self.settings = settings
         self.supervisor = Supervisor()
         limit = 1 if settings.max_viewers is None else settings.max_viewers
-        self.hub = Hub(limit=limit, stall_timeout=settings.stall_timeout)
+        self.hub = Hub(limit=limit, stall_timeout=settings.stall_timeout, heartbeat=settings.heartbeat)
         self.sockets: set[web.WebSocketResponse] = set()
         self.latest: wire.Sample | wire.Failure | None = None
         self.payload = b""

@@ -221,6 +221,13 @@ class Settings:
         "seconds from 1 to 600",
         "a viewer that takes no byte for so long is cut off",
     )
+    heartbeat: float = _setting(
+        10.0,
+        _number(1.0, 60.0),
+        "seconds from 1 to 60",
+        "seconds between pings; a viewer that answers none of three is cut off, and Apache frees its"
+        " worker one `Timeout` later",
+    )
     log_level: str = _setting(
         "info",
         _choice("debug", "info", "warning", "error"),

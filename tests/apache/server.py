@@ -11,6 +11,7 @@ no file any more; `stop` fails if it has to help.
 import contextlib
 import dataclasses
 import http.client
+import json
 import os
 import pwd
 import random
@@ -334,6 +335,11 @@ class Server:
     def server_status(self) -> ServerStatus:
         """Return what mod_status says. The request is itself a busy worker in it."""
         return ServerStatus.parse(self.get("/server-status?auto").text)
+
+    def viewer_count(self) -> int:
+        """Return how many viewers the dashboard has."""
+        count: int = json.loads(self.get_directly("/healthz").body)["viewers"]
+        return count
 
     def settled(self) -> int:
         """Return how many requests there were, this method's own included, once all are counted.

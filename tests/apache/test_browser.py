@@ -1,6 +1,5 @@
 """The page in a real Chromium, through a real Apache: what a person sees of it all."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -81,11 +80,11 @@ def test_the_page_is_live(server: Server, page: Page) -> None:
 def test_a_hidden_page_holds_no_worker(server: Server, page: Page) -> None:
     """A page that becomes hidden lets its Apache worker go, and takes one again when it is seen."""
     page.goto(f"{server.url}/metrics/")
-    wait_for(page, lambda: viewers(server) == 1, "a viewer")
+    wait_for(page, lambda: server.viewer_count() == 1, "a viewer")
     hide(page, hidden=True)
-    wait_for(page, lambda: viewers(server) == 0, "no viewer")
+    wait_for(page, lambda: server.viewer_count() == 0, "no viewer")
     hide(page, hidden=False)
-    wait_for(page, lambda: viewers(server) == 1, "a viewer again")
+    wait_for(page, lambda: server.viewer_count() == 1, "a viewer again")
     page.get_by_test_id("connection").get_by_text("Live").wait_for(timeout=5000)
 
 
@@ -95,7 +94,7 @@ def test_a_page_without_a_place_polls_and_says_why(page: Page, browser: Browser)
         page.goto(f"{server.url}/metrics/")
         page.get_by_text("viewer places are taken").first.wait_for(timeout=5000)
         page.get_by_test_id("tile-busy").wait_for(timeout=5000)
-        assert viewers(server) == 0
+        assert server.viewer_count() == 0
         page.goto("about:blank")
 
 
@@ -178,12 +177,6 @@ class Watch:
             waiting = False
 
         opened.on("framereceived", came)
-
-
-def viewers(server: Server) -> int:
-    """Return how many viewers the dashboard has."""
-    count: int = json.loads(server.get_directly("/healthz").body)["viewers"]
-    return count
 
 
 def hide(page: Page, *, hidden: bool) -> None:

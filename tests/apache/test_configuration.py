@@ -3,7 +3,8 @@
 import asyncio
 import json
 import socket
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
 from urllib.request import urlopen
@@ -83,6 +84,52 @@ async def test_sub_interpreter(module: str) -> None:
         # By pid: a child of Apache that is stopped while mod_wsgi 4.9.4 starts its own Python in it
         # may crash, 1 of 120 times here, whatever the dashboard does.
         assert [] == [pid for pid in dashboards if f"child pid {pid} exit signal" in server.error_log]
+
+
+async def test_a_long_interval_does_not_hold_up_a_restart() -> None:
+    """With a minute between ticks a viewer's tunnel is still never silent: a restart takes < 2 s."""
+    with start(Case(), settings={"interval": "60"}) as server:
+        async with Viewer(server.url):
+            starts = server.error_log.count("resuming normal operations")
+            began = monotonic()
+            server.restart()
+            await asyncio.to_thread(
+                wait_until,
+                lambda: server.error_log.count("resuming normal operations") > starts,
+                15,
+            )
+            assert monotonic() - began < 2.0
+
+
+async def test_a_viewer_that_neither_reads_nor_answers() -> None:
+    """Through Apache, too, it delays nobody; without an answer to pings its worker gets free.
+
+    Apache lets go of a tunnel whose client stays silent one Timeout after the dashboard did.
+    """
+    settings = {"interval": "0.1", "heartbeat": "2", "max_viewers": "4"}
+    edits = {"ExtendedStatus On": "ExtendedStatus On\nTimeout 3"}
+    with start(Case(), settings=settings, edits=edits) as server, silent_viewer(server):
+        await asyncio.to_thread(wait_until, lambda: server.viewer_count() == 1, 5, "it is there")
+        async with Viewer(server.url) as viewer:
+            await asyncio.to_thread(wait_until, lambda: server.viewer_count() == 1, 15, "it is gone")
+            ticks = [seen.frame["tick"] for seen in viewer.seen]
+        assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
+        assert len(ticks) > 20
+        # This request itself is all that Apache is busy with then.
+        wait_until(lambda: server.server_status().busy == 1, 10, "its worker is free")
+
+
+@contextmanager
+def silent_viewer(server: Server) -> Iterator[None]:
+    """Open a WebSocket through Apache, and then neither read from it nor write to it."""
+    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        connection.sendall(
+            b"GET /metrics/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        assert connection.recv(12) == b"HTTP/1.1 101"
+        yield
 
 
 def test_an_unknown_setting() -> None:

@@ -249,7 +249,8 @@ def drains(server: Server, generation: int) -> bool:
         frame = sample(server)
     except OSError:
         return False
-    return frame["snapshot"]["running_generation"] > generation and frame["rates"]["old_generation"] == 1
+    restarted: bool = frame["snapshot"]["running_generation"] > generation
+    return restarted and bool(frame["rates"]["old_generation"] == 1)
 
 
 def letters(scoreboard: str) -> Counter[str]:
