@@ -13,11 +13,8 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from tests.served import Served, reset, serving
+from tests.served import FixedSource, Served, big_metrics, reset, serving
 from websockets.asyncio.client import ClientConnection, connect
-
-from mod_wsgi_dashboard.simulator import Simulator
-from mod_wsgi_dashboard.sources import SimulatorSource
 
 SLOTS = 1600
 VIEWERS = 20
@@ -32,8 +29,7 @@ def main() -> None:
 
 
 async def run() -> None:
-    simulator = Simulator(scenario="burst", slots=SLOTS, start_at=time.time() - 60)
-    source = SimulatorSource(simulator)
+    source = FixedSource(big_metrics(SLOTS))
     settings: dict[str, Any] = {"interval": INTERVAL, "max_viewers": 100, "stall_timeout": 600}
     delays: dict[bool, list[float]] = {False: [], True: []}
     missed = {False: 0, True: 0}
