@@ -1,9 +1,11 @@
 """The dashboard inside an aiohttp application of your own, at /metrics/.
 
-Inside Apache (as a service script) it shows Apache's workers; run by hand, with
-`python app.py [PORT]`, simulated ones.
+As a service script inside Apache it shows Apache's workers; run by hand, with `python app.py [PORT]`,
+simulated ones.
 """
 
+import asyncio
+import contextlib
 import sys
 import time
 
@@ -11,6 +13,7 @@ from aiohttp import web
 
 from mod_wsgi_dashboard.app import create_app
 from mod_wsgi_dashboard.core.errors import NotInsideApache
+from mod_wsgi_dashboard.service import serve_app
 from mod_wsgi_dashboard.settings import Settings
 from mod_wsgi_dashboard.simulator import Simulator
 from mod_wsgi_dashboard.sources import ModWsgiSource, SimulatorSource, Source
@@ -32,13 +35,17 @@ def scoreboard() -> Source:
         return SimulatorSource(Simulator(start_at=time.time() - 600))
 
 
-def make_app() -> web.Application:
+def make_app(settings: Settings) -> web.Application:
     app = web.Application()
     app.router.add_get("/", index)
     app.router.add_get("/metrics", to_dashboard)
-    app.add_subapp("/metrics/", create_app(Settings.load(), scoreboard()))
+    app.add_subapp("/metrics/", create_app(settings, scoreboard()))
     return app
 
 
-if __name__ == "__main__":
-    web.run_app(make_app(), host="127.0.0.1", port=int(sys.argv[1]) if sys.argv[1:] else 8765)
+# mod_wsgi imports a service script under a name of its own.
+if __name__ == "__main__" or __name__.startswith("_mod_wsgi_"):
+    listen = {"listen": f"127.0.0.1:{sys.argv[1]}"} if sys.argv[1:] else {}
+    settings = Settings.load(**listen)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve_app(make_app(settings), settings))

@@ -96,9 +96,18 @@ async def serve(settings: Settings, source: Source | None = None) -> None:
     Raises:
         NotInsideApache: no source was given, and this process was not started by Apache.
     """
-    source = source or ModWsgiSource()
+    await serve_app(create_app(settings, source or ModWsgiSource()), settings)
+
+
+async def serve_app(app: web.Application, settings: Settings) -> None:
+    """Serve an application of your own, with the dashboard inside, as `serve` does its own.
+
+    Args:
+        app: an application that `create_app`'s was added to.
+        settings: where to listen.
+    """
     async with _life() as stop:
-        runner = make_runner(create_app(settings, source))
+        runner = make_runner(app)
         await runner.setup()
         try:
             async with contextlib.AsyncExitStack() as stack:

@@ -147,6 +147,42 @@ def test_an_unknown_setting() -> None:
         assert server.stop() < 2.0
 
 
+def test_embedded_in_an_application_of_ones_own() -> None:
+    """The embedding example runs as a service script, and shows Apache's workers."""
+    script = REPOSITORY / "examples" / "embed" / "app.py"
+    with start(Case(), script=script, dashboard=False) as server:
+        wait_until(lambda: server.get_directly("/").status == 200, 5, "its own page answers")
+        frame = json.loads(server.get_directly("/metrics/api/v1/snapshot").body)
+        pids = {process["pid"] for process in frame["snapshot"]["processes"]} - {0}
+        assert pids <= set(server.pids())
+        pid = server.sidecar_pid()
+        server.graceful()
+        wait_until(lambda: server.sidecar_pid() not in (None, pid), 5, "it was started again")
+        wait_until(lambda: server.get_directly("/").status == 200, 5, "it is back")
+        assert server.stop() < 2.0
+
+
+@pytest.mark.parametrize("module", ["pypi", "debian"])
+def test_what_ends_the_dashboard_is_in_the_error_log(module: str, tmp_path: Path) -> None:
+    """An exception that nothing foresaw is logged with its traceback before Apache respawns."""
+    with start(Case("event", module), dashboard=False) as server:
+        script = server.root / "broken.py"
+        script.write_text(
+            "from mod_wsgi_dashboard import service\n"
+            "def create_app(*_):\n    raise ZeroDivisionError('unforeseen')\n"
+            "service.create_app = create_app\n"
+            "service.run()\n",
+            encoding="utf-8",
+        )
+        server.script = script
+        server.command()
+        server.graceful()
+        wait_until(lambda: "ZeroDivisionError: unforeseen" in server.error_log, 5, "it is logged")
+        log = server.error_log
+        assert "the dashboard ends; Apache will start it again" in log
+        assert "in create_app" in log
+
+
 def test_an_address_in_use() -> None:
     """A busy address is logged once and tried again until it is free; Apache goes on meanwhile."""
     server = start(Case(), dashboard=False)
