@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["tests.browser.pages"]
+
 Metrics = dict[str, Any]
 
 

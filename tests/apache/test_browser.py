@@ -1,13 +1,12 @@
 """The page in a real Chromium, through a real Apache: what a person sees of it all."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from time import monotonic
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, WebSocket, sync_playwright
+from playwright.sync_api import Page, WebSocket
 
 from tests.apache.load import in_flight
 from tests.apache.server import Case, Server, start
@@ -29,41 +28,6 @@ def server() -> Iterator[Server]:
     """One server for all that leaves it in good order."""
     with start(Case()) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The system's Chromium."""
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    assert executable, "missing: apt-get install chromium"
-    with sync_playwright() as playwright:
-        # Root may not use Chromium's sandbox; the pages are this test's own.
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page on which nothing goes wrong: no script error, no dialog, nothing refused by the policy."""
-    troubles: list[str] = []
-    with browser.new_context() as context:
-        page = context.new_page()
-
-        def dismissed(dialog: Dialog) -> None:
-            troubles.append(dialog.message)
-            dialog.dismiss()
-
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("dialog", dismissed)
-        page.on("console", lambda message: policy_trouble(message.text, troubles))
-        yield page
-    assert troubles == []
-
-
-def policy_trouble(text: str, troubles: list[str]) -> None:
-    if "Content Security Policy" in text:
-        troubles.append(text)
 
 
 def test_the_page_is_live(server: Server, page: Page) -> None:
@@ -88,7 +52,7 @@ def test_a_hidden_page_holds_no_worker(server: Server, page: Page) -> None:
     page.get_by_test_id("connection").get_by_text("Live").wait_for(timeout=5000)
 
 
-def test_a_page_without_a_place_polls_and_says_why(page: Page, browser: Browser) -> None:
+def test_a_page_without_a_place_polls_and_says_why(page: Page) -> None:
     """Over the viewer limit the page shows the server's reason, and goes on with samples."""
     with start(Case(), settings={"max_viewers": "0"}) as server:
         page.goto(f"{server.url}/metrics/")

@@ -141,8 +141,8 @@ async def test_draining_equals_mod_status(server: Server, figure: Callable[[str]
     assert status.graceful == rates["graceful"]
     assert status.generation == before["snapshot"]["running_generation"]
     assert rates["old_generation"] == 1
-    # The worker MPM leaves the slot W; event and prefork call it G.
-    assert rates["states"]["G"] + rates["states"]["W"] == 1
+    # Event and prefork call the slot G; the worker MPM leaves it W, and may call its idle ones G.
+    assert rates["states"]["G"] + rates["states"]["W"] >= 1
     assert letters(status.scoreboard) == states_with_itself(rates["states"])
     figure(f"busy {rates['busy']}, graceful {rates['graceful']}, idle {rates['idle']}: all equal")
 
