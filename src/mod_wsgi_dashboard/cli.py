@@ -18,6 +18,8 @@ from importlib import resources
 from mod_wsgi_dashboard import __version__
 from mod_wsgi_dashboard.core.errors import DashboardError
 
+DEMO_UPTIME = 120.0
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
@@ -111,7 +113,8 @@ async def _serve_demo(options: argparse.Namespace) -> int:
         slots=options.slots,
         mpm=options.mpm,
         seed=options.seed,
-        start_at=time.time(),
+        # A server that has run for a while has more to show than one that just started.
+        start_at=time.time() - DEMO_UPTIME,
     )
     settings = Settings.load(listen=str(TcpAddress(options.host, options.port)))
     stop = asyncio.Event()

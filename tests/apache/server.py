@@ -257,6 +257,18 @@ class Server:
         """Ask for a full restart; return at once."""
         send(self.pid, signal.SIGHUP)
 
+    def restart_fully(self) -> float:
+        """Restart, and return the seconds until Apache says that it is back."""
+        starts = self.error_log.count("resuming normal operations")
+        began = monotonic()
+        self.restart()
+        wait_until(
+            lambda: self.error_log.count("resuming normal operations") > starts,
+            STOP_SECONDS,
+            "Apache has restarted",
+        )
+        return monotonic() - began
+
     def stop(self) -> float:
         """Stop the server and return the seconds that it took.
 

@@ -331,11 +331,12 @@ def _captured() -> Iterator[str]:
 
 def test_captured_requests() -> None:
     """Of what real servers showed, the query values vanish, and nothing else."""
-    changed = {text: out for text in set(_captured()) if (out := Redactor().request(text)) != text}
-    assert {
-        "GET /slow/report?token=abc123&id=7 HTTP/1.1": "GET /slow/report?token=***&id=*** HTTP/1.1",
-        "GET /work/b?page=2 HTTP/1.1": "GET /work/b?page=*** HTTP/1.1",
-    } == changed
+    lines = set(_captured())
+    changed = {text for text in lines if Redactor().request(text) != text}
+    assert {text for text in lines if "?" in text} == changed
+    assert {"token=***&id=***", "page=***"} == {
+        Redactor().request(text).partition("?")[2].removesuffix(" HTTP/1.1") for text in changed
+    }
 
 
 def test_the_memo_is_bounded_and_used(monkeypatch: pytest.MonkeyPatch) -> None:
