@@ -1,7 +1,6 @@
-"""Builds the front end into the package: a hatchling hook, and a command.
+"""Builds the front end into the package, as a hatchling hook, when it is missing or stale.
 
-`python hatch_build.py` builds if the output is missing or stale, with `--force` in any case. The
-output is git-ignored and travels inside the sdist: who installs a release needs no Node.
+The output is git-ignored and travels inside the sdist: who installs a release needs no Node.
 """
 
 from __future__ import annotations
@@ -11,11 +10,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent
 FRONTEND = ROOT / "src" / "frontend"
@@ -123,21 +123,14 @@ def reason(output: str) -> str:
     return next((line for line in lines if line and not codes.match(line)), "no output")
 
 
-if __name__ == "__main__":
-    if "--force" in sys.argv[1:] or not is_fresh():
-        build()
-else:
-    # Only inside a build is hatchling there for certain; the command does without.
-    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+class CustomBuildHook(BuildHookInterface[Any]):
+    """Builds stale assets before hatchling collects the package's files."""
 
-    class CustomBuildHook(BuildHookInterface[Any]):
-        """Builds stale assets before hatchling collects the package's files."""
+    def dependencies(self) -> list[str]:
+        """Ask for a Node only where one is needed and missing: it is a download of 60 MB."""
+        return [] if is_fresh() or system_npm() is not None else [NODE_WHEEL]
 
-        def dependencies(self) -> list[str]:
-            """Ask for a Node only where one is needed and missing: it is a download of 60 MB."""
-            return [] if is_fresh() or system_npm() is not None else [NODE_WHEEL]
-
-        def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-            """Build the front end unless it is fresh."""
-            if not is_fresh():
-                build()
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Build the front end unless it is fresh."""
+        if not is_fresh():
+            build()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,6 @@ def load_capture(name: str) -> list[Metrics]:
     """Return the real `server_metrics()` dicts of one capture, in order."""
     with gzip.open(DATA / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
-
-
-@pytest.fixture
-def make_metrics() -> Callable[..., Metrics]:
-    """Return the builder of small `server_metrics()` dicts."""
-    return build_metrics
 
 
 def build_metrics(

@@ -165,11 +165,11 @@ class Hub:
             transport.abort()
         if backlog or transport.is_closing():
             return
-        fresh = self._frame is not None and self._frame is not viewer.sent
-        if fresh:
-            transport.write(self._frame)  # type: ignore[arg-type]  # not None: see `fresh`
-            viewer.sent = self._frame
-        if not fresh or now - viewer.pinged_at >= self._heartbeat:
+        frame = None if self._frame is viewer.sent else self._frame
+        if frame is not None:
+            transport.write(frame)
+            viewer.sent = frame
+        if frame is None or now - viewer.pinged_at >= self._heartbeat:
             transport.write(wire.PING)
             viewer.pinged_at = now
         viewer.backlog = transport.get_write_buffer_size()

@@ -121,7 +121,7 @@ class Poller:
         if self._problem is not None:
             log.warning("the scoreboard can be read again")
             self._problem = None
-        troubles = self._find_troubles(scoreboard, at, began)
+        slowness = self._slowness(began)
         self._reading = rates.read(
             scoreboard,
             previous=self._reading,
@@ -129,6 +129,11 @@ class Poller:
             max_request_workers=self._settings.max_request_workers,
         )
         self._read_at = began
+        troubles = self._tell(
+            slow=slowness,
+            jump=self._jump(at, began),
+            extended=_extended_status(self._reading.capacity),
+        )
         self._publish(
             wire.Sample(
                 tick=self._tick,
@@ -157,13 +162,8 @@ class Poller:
             )
         )
 
-    def _find_troubles(self, scoreboard: Scoreboard, at: float, began: float) -> list[str]:
-        """Return a sentence for each thing that makes this reading less than it should be."""
-        found = {
-            "slow": self._slowness(began),
-            "jump": self._jump(at, began),
-            "extended": _extended_status(scoreboard),
-        }
+    def _tell(self, **found: str | None) -> list[str]:
+        """Return the sentences on what makes this reading less than it should be; log new ones."""
         troubles = {name: text for name, text in found.items() if text is not None}
         for name in troubles.keys() - self._troubles:
             log.warning("%s", troubles[name])
@@ -192,8 +192,8 @@ class Poller:
         )
 
 
-def _extended_status(scoreboard: Scoreboard) -> str | None:
-    if scoreboard.extended_status is not False:
+def _extended_status(capacity: rates.Capacity) -> str | None:
+    if capacity.extended_status is not False:
         return None
     return (
         "Apache's ExtendedStatus is off, so that it keeps no requests, times or counts:"

@@ -107,7 +107,8 @@ def read(
         elapsed: monotonic seconds since `previous` was read; rates are None when it is not positive.
         max_request_workers: Apache's MaxRequestWorkers, where it was configured.
     """
-    extended = scoreboard.extended_status
+    capacity = _capacity(scoreboard, max_request_workers)
+    extended = capacity.extended_status
     since = None
     if previous is not None and elapsed > 0.0 and extended:
         since = _served_between(previous.scoreboard, scoreboard)
@@ -117,7 +118,7 @@ def read(
     return Reading(
         scoreboard=scoreboard,
         rates=_rates(scoreboard, since, totals if extended else None, elapsed),
-        capacity=_capacity(scoreboard, max_request_workers),
+        capacity=capacity,
         totals=totals,
     )
 

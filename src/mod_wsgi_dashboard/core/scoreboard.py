@@ -113,12 +113,13 @@ class Scoreboard(msgspec.Struct, frozen=True):
         A busy worker without a start time means `ExtendedStatus Off`. For an instant that holds for
         the first request of a slot, too, so any start time anywhere outweighs it.
         """
-        workers = [worker for process in self.processes for worker in process.workers]
-        if any(worker.start_time > 0.0 for worker in workers):
-            return True
-        if any(worker.status == "W" for worker in workers):
-            return False
-        return None
+        busy = False
+        for process in self.processes:
+            for worker in process.workers:
+                if worker.start_time > 0.0:
+                    return True
+                busy = busy or worker.status == "W"
+        return False if busy else None
 
 
 def parse(metrics: object, redactor: Redactor) -> Scoreboard:
