@@ -5,15 +5,18 @@ import json
 import string
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mod_wsgi_dashboard import traffic
 from mod_wsgi_dashboard.core import redaction
-from mod_wsgi_dashboard.core.redaction import MASK, MAX_TEXT, Redactor
+from mod_wsgi_dashboard.core.redaction import MASK, MAX_INPUT, MAX_ORDINARY, MAX_TEXT, Redactor
 
 APACHE_REQUEST = 63
 DATA = Path(__file__).parents[1] / "data"
@@ -349,11 +352,28 @@ def test_the_memo_is_bounded_and_used(monkeypatch: pytest.MonkeyPatch) -> None:
         return mask_line(text, **options)
 
     monkeypatch.setattr(redaction, "_mask_line", counting)
-    redactor, long = Redactor(), "GET /" + "a/" * MAX_TEXT
-    results = {redactor.request(text) for _ in range(3) for text in ("GET / HTTP/1.1", long)}
+    redactor, short, long = Redactor(), "GET /%20 HTTP/1.1", "GET /" + "a/" * MAX_TEXT
+    results = {redactor.request(text) for _ in range(3) for text in (short, long)}
     assert 2 == len(results)
-    assert 1 == seen.count("GET / HTTP/1.1")
+    assert 1 == seen.count(short)
     assert 3 == seen.count(long)
+
+
+def test_the_memo_keeps_what_every_tick_uses() -> None:
+    """Among ever new texts, one that each tick of 6,400 asks for again is cleaned once only."""
+    seen: list[str] = []
+
+    def counting(text: str) -> str:
+        seen.append(text)
+        return text
+
+    memo = redaction._Memo(counting)
+    for number in range(20 * 6400):
+        if number % 6400 == 0:
+            assert "stays" == memo["stays"]
+        assert str(number) == memo[str(number)]
+        assert len(memo) + len(memo._older) <= redaction.MEMO_SIZE
+    assert 1 == seen.count("stays")
 
 
 ADVERSARIAL = {
@@ -378,15 +398,22 @@ ADVERSARIAL = {
     "escape": "\x1b",
     "brackets": "[:",
     "mixed": "a;b=c/d@e:f?g=h&i#j%40",
+    "segment": "/a",
+    "slug": f"/{SLUG}",
+    "hex segment": f"/{HEX}",
+    "parameter": "a=1&",
+    "cut parameter": "a&",
 }
 
 
 @pytest.mark.parametrize("unit", ADVERSARIAL.values(), ids=ADVERSARIAL)
-@pytest.mark.parametrize("head", ["", "GET /%", "GET //", "GET /?", "CONNECT "])
-def test_adversarial_lines_cost_little(head: str, unit: str) -> None:
-    """No 8 kB line takes a pattern beyond linear work: 8 ms at worst, when measured."""
+@pytest.mark.parametrize("head", ["", "GET ", "GET /%", "GET //", "GET /?", "CONNECT "])
+@pytest.mark.parametrize("tail", ["", "%"], ids=["as it is", "failing at its end"])
+@pytest.mark.parametrize("length", [MAX_ORDINARY, MAX_INPUT])
+def test_adversarial_lines_cost_little(length: int, tail: str, head: str, unit: str) -> None:
+    """No line takes a pattern beyond linear work: 8 ms at worst, when measured with 8 kB."""
     redactor = Redactor(allow_parameters=["a", ""], truncate_clients=True)
-    text = (head + unit * 8192)[:8192]
+    text = (head + unit * length)[: length - len(tail)] + tail
     started = time.perf_counter()
     redactor.request(text)
     redactor.client(text)
@@ -442,6 +469,98 @@ def test_settling_needs_fewer_rounds_than_it_has(text: str) -> None:
 
     assert mask.request(text) == redaction._settle(counting, text)
     assert rounds < redaction.ROUNDS
+
+
+def by_the_rules(text: str, allowed: frozenset[str] = frozenset()) -> str:
+    return redaction._settle(partial(redaction._mask_line, allowed=allowed), text)
+
+
+ORDINARY = [
+    "GET / HTTP/1.1",
+    "GET /product/48213 HTTP/1.1",
+    "GET /js/app.48213.js HTTP/1.1",
+    "GET /img/product/77/600x600.webp HT",
+    "GET /category/99?page=3&sort=price HTTP/1.1",
+    "GET /basket?session=3f9a0c11d2e4b5a6 HTTP/1.1",
+    "GET /v1/orders/4411?token=8c1f00aa93be44d0 HTTP/1.1",
+    "POST /v1/token?client_secret=0123456789abcdef HTTP/1.1",
+    "GET /v1/users/9/events?since=2024-01-01 HTTP/1.1",
+    "GET /search?q=winter+boots HTTP/1.1",
+    "GET /search?q=caf%C3%A9?/=@:&page= HTTP/1.1",
+    "GET /api/v2/items/123456?user=9812&session=0a1b2c3d4e5f60718293",
+    "POST /hooks/payment?signature=0123456789abcdef0123456789abcdef0",
+    "GET /reports?since=2024-01-01&until=&colum",
+    "GET /reports?colum",
+    f"GET /api/items/{UUID} HTTP/1.1",
+    f"GET /api/{HEX}/items?page=2",
+    f"GET /files/{HEX}",
+    f"GET /files/{HEX[:8]}",
+    f"GET /blog/{SLUG}/comments HTTP/1.1",
+    f"GET /blog/{SLUG}",
+]
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_ordinary_lines_need_no_rules(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ordinary line comes out as the rules would have it, and without them."""
+    expected = by_the_rules(text)
+    monkeypatch.delattr(redaction, "_settle")
+    assert expected == redaction._settle_line(text, allowed=frozenset({"other"}))
+
+
+def test_ordinary_lines_cut_anywhere() -> None:
+    """At every cut ordinary lines and the simulator's come out as by the rules, without them mostly."""
+    visits = traffic.Traffic(Random(1), hostile=0.2)
+    lines = {*ORDINARY, *(visits.draw(1.0).request for _ in range(500))}
+    for holders in (traffic.SLOW_REPLIES, traffic.LONG_REPLIES, traffic.SOCKETS):
+        lines |= {visits.draw_held(holders).request for _ in range(20)}
+    cuts = {text[:end] for text in lines for end in range(1, APACHE_REQUEST + 1)}
+    for allowed in (frozenset[str](), frozenset({"page", "session"})):
+        assert {} == {
+            text: result
+            for text in cuts
+            if (result := redaction._settle_line(text, allowed=allowed)) != by_the_rules(text, allowed)
+        }
+    assert sum(map(bool, map(redaction._ORDINARY.fullmatch, cuts))) > 0.7 * len(cuts)
+
+
+# Pieces at both sides of every limit in the pattern of an ordinary line.
+tokens = st.one_of(
+    st.text("abcdefgz019-_J", max_size=34),
+    st.text("0123456789abcdefABCDEF-", min_size=6, max_size=40),
+    st.lists(st.from_regex("[a-z]{1,22}[0-9]{0,5}", fullmatch=True), max_size=8).map("-".join),
+    st.sampled_from(["", "eyJ", "xeyJabcde", "a.b", "page", "session", "caf%C3%A9", *PIECES]),
+)
+parameters = st.builds("{}{}{}".format, tokens, st.sampled_from(["=", "=", "=", ""]), tokens)
+nearly_ordinary = st.builds(
+    "{} {}{}{}{}".format,
+    st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "CONNECT", "PROPFIND", "get", ""]),
+    st.lists(tokens.map("/{}".format), max_size=5).map("".join),
+    st.sampled_from(["", "/", "?", "/?"]),
+    st.lists(st.builds(str.__add__, parameters, st.sampled_from(["&", ";", ""])), max_size=5).map(
+        "".join
+    ),
+    st.sampled_from(["", " ", " H", " HTTP/1", " HTTP/1.1", " HTTP/1.1 "]),
+)
+
+
+@settings(max_examples=1000)
+@given(
+    text=nearly_ordinary | hostile,
+    end=st.none() | st.integers(0, 140),
+    allowed=st.sampled_from([frozenset[str](), frozenset({"page", "a"}), frozenset({""})]),
+)
+@example(text="GET /?a=1" + "&a=1" * 60, end=None, allowed=frozenset())
+@example(text="GET /?a=1" + "&a=1" * 60, end=MAX_ORDINARY, allowed=frozenset())
+@example(text="GET /r?eyJhbGciOiJ=1", end=None, allowed=frozenset())
+@example(text="CONNECT /u:p@h HTTP/1.1", end=None, allowed=frozenset())
+@example(text=f"GET /{'x' * 21}-words-behind-it HTTP/1.1", end=None, allowed=frozenset())
+def test_ordinary_or_not_the_result_is_that_of_the_rules(
+    text: str, end: int | None, allowed: frozenset[str]
+) -> None:
+    """Whatever is taken for an ordinary line, whole or cut, comes out as by the rules."""
+    expected = by_the_rules(text[:end], allowed)
+    assert expected == redaction._settle_line(text[:end], allowed=allowed)
 
 
 ALNUM = string.ascii_letters + string.digits
