@@ -49,7 +49,7 @@ def measure(slots: int) -> tuple[float, float, int, int]:
             sample = wire.Sample(
                 tick, 0.0, 1.0, scoreboard, previous.rates, previous.capacity, wire.ViewerCount(1, 4), []
             )
-            return wire.text_frame(wire.encode(sample))
+            return wire.websocket_frame(wire.encode(sample))
 
         frame = timed(ours, work)
         dump = timed(reference, partial(example, metrics))

@@ -46,7 +46,9 @@ async def test_the_snapshot_is_the_documented_dict_and_what_it_says() -> None:
         body["rates"]["idle"],
         body["capacity"]["max_request_workers"],
     )
-    assert {"connected": 0, "limit": 8} == body["viewers"]
+    assert {
+        "connected": 0, "limit": 8, "holding": 0, "free": 38, "reserve": 4, "accepting": True,
+    } == body["viewers"]  # fmt: skip
     assert abs(time.time() - body["at"]) < 60
 
 
@@ -115,29 +117,38 @@ async def test_a_viewer_over_the_limit_is_told_to_poll() -> None:
         await until(lambda: len(served.dashboard.hub) == 0)
 
 
-@pytest.mark.parametrize(
-    ("workers", "settings", "expected"),
-    [(20, {}, 4), (4, {}, 1), (20, {"max_request_workers": 400}, 80), (20, {"max_viewers": 0}, 0)],
-)
-async def test_the_viewer_limit_is_a_share_of_the_workers(
-    workers: int, settings: dict[str, Any], expected: int
-) -> None:
-    """Unless it is set, a fifth of what Apache can serve may be held by viewers."""
-    async with serving(FixedSource(build_metrics("_" * workers)), **settings) as served:
-        assert expected == served.dashboard.hub.limit
-
-
 async def test_readiness_needs_a_fresh_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ready while ticks come; not any more when the last one is old."""
-    async with serving(interval=0.1) as served:
+    """While somebody looks, readiness needs ticks that come; while nobody does, it reads for itself."""
+    async with (
+        serving(interval=0.1) as served,
+        connect(f"ws://127.0.0.1:{served.port}/ws") as viewer,
+    ):
+        await viewer.recv()
         ready, body, _ = await fetch(served, "/readyz")
         assert (200, "ready") == (ready, body["status"])
-        monkeypatch.setattr(served.dashboard, "publish", lambda _: None)
-        served.dashboard.poller._publish = lambda _: None
-        served.dashboard.published_at -= 60.0
+        monkeypatch.setattr(type(served.dashboard.poller), "age", 60.0)
         status, body, _ = await fetch(served, "/readyz")
     assert status == 503
     assert "not read lately" in body["detail"]
+
+
+async def test_nothing_is_read_for_nobody() -> None:
+    """Without a viewer the scoreboard is read once at the start, and then only for who asks."""
+    source = FixedSource()
+    async with serving(source, interval=0.1) as served:
+        await asyncio.sleep(0.5)
+        at_rest = source.readings
+        await fetch(served, "/readyz")
+        asked = source.readings
+        async with connect(f"ws://127.0.0.1:{served.port}/ws") as viewer:
+            for _ in range(5):
+                await viewer.recv()
+        await until(lambda: len(served.dashboard.hub) == 0)
+        watched = source.readings
+        await asyncio.sleep(0.5)
+    assert (1, 2) == (at_rest, asked)
+    assert watched >= 6
+    assert source.readings <= watched + 1
 
 
 async def test_a_dead_poller_is_told_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:

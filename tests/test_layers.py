@@ -15,7 +15,8 @@ NAME = "mod_wsgi_dashboard"
 
 # Each module, and what of the package it may import, the lowest first.
 LAYERS = [
-    "core.errors", "core.redaction", "core.scoreboard", "core.rates", "core.wire",
+    "core.errors", "core.redaction", "core.scoreboard", "core.rates", "core.guard", "core.wire",
+    "core.encoder", "core.decoder",
     "settings", "traffic", "simulator", "sources", "supervisor", "hub", "poller",
     "middlewares", "app", "service", "service_script", "cli",
 ]  # fmt: skip

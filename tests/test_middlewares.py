@@ -127,7 +127,7 @@ ORIGINS = [
 @pytest.mark.parametrize(("headers", "expected"), ORIGINS, ids=lambda value: str(value)[:60])
 async def test_a_foreign_origin_is_refused(headers: dict[str, str], expected: bool) -> None:
     """The API and the WebSocket answer pages of their own site alone, as Apache names it."""
-    async with serving(max_viewers=5) as served, ClientSession() as session:
+    async with serving(reserve_workers=0) as served, ClientSession() as session:
         headers = {name: value.format(port=served.port) for name, value in headers.items()}
         async with session.get(served.url + "/api/v1/snapshot", headers=headers) as response:
             assert (200 if expected else 403) == response.status

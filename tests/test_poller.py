@@ -53,6 +53,13 @@ class Script:
         return self.act(len(self.read_at))
 
 
+def watched() -> asyncio.Event:
+    """Return an event that is set: somebody looks."""
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 def run(
     act: Callable[[int], Any], *, seconds: float = 5.0, takes: float = 0.01, **settings: Any
 ) -> tuple[list[Sample | Failure], Script]:
@@ -63,6 +70,7 @@ def run(
     poller = Poller(
         source,
         Settings(**settings),
+        wanted=watched(),
         publish=published.append,
         viewers=lambda _: ViewerCount(1, 4),
         notices=lambda: ["told"],
@@ -164,6 +172,7 @@ def test_a_clock_jump_is_told_once_and_spoils_no_rate(
     poller = Poller(
         Jumping(clock, act),
         Settings(),
+        wanted=watched(),
         publish=published.append,
         viewers=lambda _: ViewerCount(0, 1),
         notices=list,

@@ -12,17 +12,20 @@ import contextlib
 import html
 import logging
 import time
+import zlib
 from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from mod_wsgi_dashboard import __version__, middlewares
-from mod_wsgi_dashboard.core import wire
-from mod_wsgi_dashboard.core.rates import Capacity
-from mod_wsgi_dashboard.hub import Full, Hub
+from mod_wsgi_dashboard.core import encoder, wire
+from mod_wsgi_dashboard.core.guard import Guard
+from mod_wsgi_dashboard.core.rates import Reading
+from mod_wsgi_dashboard.hub import Encoder, Hub, Kind, Viewer
 from mod_wsgi_dashboard.poller import Poller
 from mod_wsgi_dashboard.settings import Settings
 from mod_wsgi_dashboard.sources import Source
@@ -30,19 +33,30 @@ from mod_wsgi_dashboard.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
-# A viewer has nothing to say but pings and closes, which are at most 125 bytes each.
+# A viewer has nothing to say but pings, closes and the wish for a key frame.
 VIEWER_MESSAGE_BYTES = 1024
 
 # Apache waits for the sidecar at a graceful restart, the whole site with it: half a second in all.
 CLOSE_SECONDS = 0.25
 
-# Without max_viewers: one viewer for so many of Apache's workers.
-WORKERS_PER_VIEWER = 5
+# Slower paces than every tick, in ticks: a few, so that viewers share their bytes.
+PACES = (1, 2, 5, 10, 30, 60)
+
+# A viewer that was asked to poll should ask for a WebSocket again after so many seconds.
+RETRY_AFTER = 30
 
 # A reading is fresh for so many intervals, and at least so many seconds.
 FRESH_INTERVALS, FRESH_SECONDS = 3.0, 3.0
 
 IMMUTABLE = "public, max-age=31536000, immutable"
+
+
+class Connection(NamedTuple):
+    """A viewer with its WebSocket."""
+
+    viewer: Viewer
+    socket: web.WebSocketResponse
+    through_apache: bool
 
 
 class Dashboard:
@@ -51,16 +65,18 @@ class Dashboard:
     def __init__(self, settings: Settings, source: Source) -> None:
         self.settings = settings
         self.supervisor = Supervisor()
-        limit = 1 if settings.max_viewers is None else settings.max_viewers
-        self.hub = Hub(limit=limit, stall_timeout=settings.stall_timeout, heartbeat=settings.heartbeat)
-        self.sockets: set[web.WebSocketResponse] = set()
+        self.guard = Guard(reserve=settings.reserve_workers, max_viewers=settings.max_viewers)
+        self.hub = Hub(_make_encoder, stall_timeout=settings.stall_timeout, heartbeat=settings.heartbeat)
+        # In the order of joining.
+        self.connections: dict[Viewer, Connection] = {}
         self.latest: wire.Sample | wire.Failure | None = None
-        self.payload = b""
-        self.published_at = 0.0
         self.started_at = time.monotonic()
+        self._payload: bytes | None = None
+        self._closing: set[asyncio.Task[bool]] = set()
         self.poller = Poller(
             source,
             settings,
+            wanted=self.hub.occupied,
             publish=self.publish,
             viewers=self._count_viewers,
             notices=lambda: self.supervisor.notices,
@@ -68,21 +84,75 @@ class Dashboard:
 
     def publish(self, latest: wire.Sample | wire.Failure) -> None:
         """Make `latest` what every viewer and the API get."""
-        self.latest = latest
-        self.payload = wire.encode(latest)
-        self.published_at = time.monotonic()
-        self.hub.publish(self.payload)
+        self.latest, self._payload = latest, None
+        self.hub.publish(latest)
 
-    def _count_viewers(self, capacity: Capacity | None) -> wire.ViewerCount:
-        if self.settings.max_viewers is None and capacity is not None:
-            self.hub.limit = max(1, capacity.workers // WORKERS_PER_VIEWER)
-        return wire.ViewerCount(len(self.hub), self.hub.limit)
+    @property
+    def payload(self) -> bytes:
+        """The newest sample in the plain format, encoded when it is first asked for."""
+        if self._payload is None:
+            assert self.latest is not None
+            self._payload = wire.encode(self.latest)
+        return self._payload
+
+    @property
+    def holding(self) -> int:
+        """Viewers that hold a worker of Apache."""
+        return sum(connection.through_apache for connection in self.connections.values())
+
+    def _count_viewers(self, reading: Reading | None) -> wire.ViewerCount:
+        if reading is not None:
+            surplus = self.guard.observe(reading, held=self.holding, now=time.monotonic())
+            if surplus:
+                self._let_go(surplus)
+        room = self.guard.room
+        return wire.ViewerCount(
+            connected=len(self.hub),
+            limit=room.limit,
+            holding=self.holding,
+            free=room.free,
+            reserve=room.reserve,
+            accepting=room.accepting,
+        )
+
+    def _let_go(self, count: int) -> None:
+        """Move the newest viewers that hold a worker of Apache to polling."""
+        newest = [c for c in reversed(self.connections.values()) if c.through_apache][:count]
+        reason = self.guard.refusal(connected=0, held=0, through_apache=True) or "No worker is free."
+        log.warning("%s %d of %d viewers were moved to polling", reason, len(newest), len(self.hub))
+        for connection in newest:
+            self.leave(connection.viewer)
+            closing = connection.socket.close(
+                code=WSCloseCode.TRY_AGAIN_LATER, message=reason.encode(), drain=False
+            )
+            task = asyncio.create_task(closing)
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def join(
+        self, transport: asyncio.WriteTransport, socket: web.WebSocketResponse, kind: Kind, *, held: bool
+    ) -> Viewer:
+        """Take a viewer in."""
+        viewer = self.hub.join(transport, kind)
+        self.connections[viewer] = Connection(viewer, socket, held)
+        self.guard.joined(through_apache=held)
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        """Let a viewer go; nothing happens if it went before."""
+        self.connections.pop(viewer, None)
+        self.hub.leave(viewer)
 
     @property
     def fresh(self) -> bool:
         """Whether the last tick is as young as it should be."""
-        age = time.monotonic() - self.published_at
-        return age <= max(FRESH_INTERVALS * self.settings.interval, FRESH_SECONDS)
+        return self.poller.age <= max(FRESH_INTERVALS * self.settings.interval, FRESH_SECONDS)
+
+
+def _make_encoder(name: str) -> Encoder:
+    if name == "plain":
+        return encoder.PlainEncoder()
+    return encoder.Encoder(detail="states" if name == "states" else "full")
 
 
 DASHBOARD = web.AppKey("mod_wsgi_dashboard", Dashboard)
@@ -93,8 +163,9 @@ INDEX = web.AppKey("mod_wsgi_dashboard.index", str)
 def create_app(settings: Settings, source: Source) -> web.Application:
     """Return the dashboard as an aiohttp application.
 
-    Polling starts with the application and ends with it. As a sub-application
-    (`app.add_subapp("/metrics", create_app(...))`) its page is at `/metrics/`.
+    The scoreboard is read once at the start, and then while there are viewers, or when the API is
+    asked. As a sub-application (`app.add_subapp("/metrics", create_app(...))`) its page is at
+    `/metrics/`.
     """
     app = web.Application(
         # Outermost first: who may ask at all, before anything about the request is believed.
@@ -134,7 +205,7 @@ async def _close_viewers(app: web.Application) -> None:
     dashboard = app[DASHBOARD]
     closing = [
         asyncio.create_task(socket.close(code=WSCloseCode.GOING_AWAY, message=b"restarting"))
-        for socket in tuple(dashboard.sockets)
+        for _, socket, _ in tuple(dashboard.connections.values())
     ]
     if closing:
         _, pending = await asyncio.wait(closing, timeout=CLOSE_SECONDS)
@@ -167,53 +238,88 @@ async def _asset(request: web.Request) -> web.StreamResponse:
 
 async def _snapshot(request: web.Request) -> web.Response:
     dashboard = request.app[DASHBOARD]
+    dashboard.poller.refresh()
     latest = dashboard.latest
     if latest is None:
         return middlewares.problem(503, "The scoreboard was not read yet.", {"Retry-After": "1"})
-    etag = f'"{latest.tick}-{dashboard.started_at:.6f}"'
-    if etag in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers={"ETag": etag})
+    headers = {"ETag": f'"{latest.tick}-{dashboard.started_at:.6f}"'}
+    if not latest.viewers.accepting:
+        # When to ask for a WebSocket again.
+        headers["Retry-After"] = str(RETRY_AFTER)
+    if headers["ETag"] in request.headers.get("If-None-Match", ""):
+        return web.Response(status=304, headers=headers)
     return web.Response(
         status=200 if isinstance(latest, wire.Sample) else 503,
         body=dashboard.payload,
         content_type="application/json",
-        headers={"ETag": etag},
+        headers=headers,
     )
 
 
-async def _websocket(request: web.Request) -> web.WebSocketResponse:
+async def _websocket(request: web.Request) -> web.StreamResponse:
     dashboard = request.app[DASHBOARD]
+    try:
+        wish = _wish(request)
+    except ValueError as error:
+        return middlewares.problem(400, str(error))
     socket = web.WebSocketResponse(
         timeout=CLOSE_SECONDS,
         autoping=False,
-        compress=False,
+        compress=True,
+        protocols=(wire.SUBPROTOCOL,),
         max_msg_size=VIEWER_MESSAGE_BYTES,
     )
     await socket.prepare(request)
     transport = request.transport
     if transport is None:
         return socket
-    try:
-        viewer = dashboard.hub.join(transport)
-    except Full:
-        await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=_full(dashboard).encode())
+    # A window smaller than ours can't take our compressed frames; plain ones are always legal.
+    kind = wish._replace(compressed=socket.compress == zlib.MAX_WBITS)
+    held = middlewares.came_through_apache(request)
+    dashboard.poller.refresh()
+    refusal = dashboard.guard.refusal(
+        connected=len(dashboard.hub), held=dashboard.holding, through_apache=held
+    )
+    if refusal is not None:
+        await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=refusal.encode())
         return socket
-    dashboard.sockets.add(socket)
+    viewer = dashboard.join(transport, socket, kind, held=held)
     try:
         async for message in socket:
-            dashboard.hub.heard(viewer)
-            if message.type is WSMsgType.PING:
-                with contextlib.suppress(ConnectionError):
-                    await socket.pong(message.data)
+            await _hear(dashboard.hub, viewer, socket, message)
     finally:
-        dashboard.sockets.discard(socket)
-        dashboard.hub.leave(viewer)
+        dashboard.leave(viewer)
     return socket
 
 
-def _full(dashboard: Dashboard) -> str:
-    # A close reason has room for 123 bytes (RFC 6455, 5.5).
-    return f"All {dashboard.hub.limit} viewer places are taken; each holds an Apache worker."
+async def _hear(hub: Hub, viewer: Viewer, socket: web.WebSocketResponse, message: WSMessage) -> None:
+    hub.heard(viewer)
+    if message.type is WSMsgType.PONG:
+        hub.answered(viewer, bytes(message.data))
+    elif message.type is WSMsgType.PING:
+        with contextlib.suppress(ConnectionError):
+            await socket.pong(message.data)
+    elif message.type is WSMsgType.TEXT and wire.asks_for_key(message.data):
+        hub.wants_key(viewer)
+
+
+def _wish(request: web.Request) -> Kind:
+    """Return what a viewer asks for.
+
+    Raises:
+        ValueError: it asks for what there is not.
+    """
+    offered = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
+    detail, every = request.query.get("detail", "full"), request.query.get("every", "1")
+    if detail not in ("full", "states"):
+        raise ValueError("`detail` is full or states.")
+    if every not in map(str, PACES):
+        raise ValueError(f"`every` is a number of ticks: {', '.join(map(str, PACES))}.")
+    if wire.SUBPROTOCOL in map(str.strip, offered):
+        return Kind(detail, int(every))
+    if detail != "full":
+        raise ValueError(f"Less detail needs the subprotocol {wire.SUBPROTOCOL}.")
+    return Kind("plain", int(every))
 
 
 async def _healthz(request: web.Request) -> web.Response:
@@ -230,6 +336,8 @@ async def _healthz(request: web.Request) -> web.Response:
 
 async def _readyz(request: web.Request) -> web.Response:
     dashboard = request.app[DASHBOARD]
+    if not dashboard.hub.occupied.is_set():
+        dashboard.poller.refresh()
     latest = dashboard.latest
     if latest is None or not dashboard.fresh:
         return middlewares.problem(503, "The scoreboard was not read lately.", {"Retry-After": "1"})

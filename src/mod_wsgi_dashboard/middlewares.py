@@ -87,6 +87,15 @@ async def prefix(request: web.Request, handler: Handler) -> web.StreamResponse:
     return await handler(request)
 
 
+# What mod_proxy adds (ProxyAddHeaders, on by default), and what the mount's own configuration sets.
+_FORWARDED = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Server", "X-Forwarded-Prefix")
+
+
+def came_through_apache(request: web.Request) -> bool:
+    """Return whether a request came through Apache's proxy, and so holds a worker of Apache."""
+    return any(name in request.headers for name in _FORWARDED)
+
+
 def forwarded_prefix(request: web.Request) -> str | None:
     """Return the mount point that Apache names, without a closing slash; None if it's no plain path."""
     given = request.headers.getall("X-Forwarded-Prefix", [""])

@@ -1,16 +1,18 @@
 """The tick: read the scoreboard, make a sample of it, hand it on.
 
-Owns the schedule and what happens when a reading fails. It must not know who looks at samples.
+Owns the schedule and what happens when a reading fails. It must not know who looks at samples, only
+whether somebody does: while nobody does, nothing is read, but when it is asked for.
 
-Invariants: ticks count up by one, poll by poll; instants of polls lie on a fixed grid from the start,
-so that no delay adds up; whatever a reading does, polling goes on. What is wrong is logged once per
-change, not once per tick.
+Invariants: ticks count up by one, poll by poll; while somebody looks, instants of polls lie on a fixed
+grid, so that no delay adds up; whatever a reading does, polling goes on. What is wrong is logged once
+per change, not once per tick.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -18,7 +20,7 @@ from typing import Protocol
 from mod_wsgi_dashboard.core import rates, wire
 from mod_wsgi_dashboard.core.errors import DashboardError
 from mod_wsgi_dashboard.core.redaction import Redactor
-from mod_wsgi_dashboard.core.scoreboard import Scoreboard, parse
+from mod_wsgi_dashboard.core.scoreboard import Reader, Scoreboard
 from mod_wsgi_dashboard.settings import Settings
 from mod_wsgi_dashboard.sources import Source
 
@@ -60,8 +62,9 @@ class Poller:
     Args:
         source: where scoreboards come from.
         settings: `interval`, `max_request_workers` and what decides redaction.
+        wanted: set while somebody looks.
         publish: called with each sample or failure.
-        viewers: called with the capacity, where it could be read, for the count of viewers.
+        viewers: called with the reading, None where there is none, for the count of viewers.
         notices: called for sentences, beside the poller's own, that viewers should read.
     """
 
@@ -70,45 +73,70 @@ class Poller:
         source: Source,
         settings: Settings,
         *,
+        wanted: asyncio.Event,
         publish: Callable[[wire.Sample | wire.Failure], None],
-        viewers: Callable[[rates.Capacity | None], wire.ViewerCount],
+        viewers: Callable[[rates.Reading | None], wire.ViewerCount],
         notices: Callable[[], list[str]],
         clock: Clock | None = None,
     ) -> None:
         self._source = source
         self._settings = settings
+        self._wanted = wanted
         self._publish = publish
         self._viewers = viewers
         self._notices = notices
         self._clock = clock or SystemClock()
-        self._redactor = Redactor(
-            enabled=settings.redact,
-            allow_parameters=settings.allow_parameters,
-            truncate_clients=settings.client_addresses == "truncated",
+        self._reader = Reader(
+            Redactor(
+                enabled=settings.redact,
+                allow_parameters=settings.allow_parameters,
+                truncate_clients=settings.client_addresses == "truncated",
+            )
         )
         self._tick = 0
+        self._polled_at: float | None = None
         self._reading: rates.Reading | None = None
         self._read_at = 0.0
         self._offset: float | None = None
         self._problem: str | None = None
         self._troubles: frozenset[str] = frozenset()
 
+    @property
+    def age(self) -> float:
+        """Seconds since the newest poll; infinite before the first."""
+        return math.inf if self._polled_at is None else self._clock.monotonic() - self._polled_at
+
     async def run(self) -> None:
-        """Poll for ever."""
-        interval = self._settings.interval
-        start = self._clock.monotonic()
+        """Poll at once, so that the log says what is wrong, and then whenever somebody looks."""
+        if not self._wanted.is_set():
+            self.refresh()
         while True:
-            self.poll()
+            await self._wanted.wait()
+            await self._poll_while_wanted()
+
+    async def _poll_while_wanted(self) -> None:
+        interval = self._settings.interval
+        self.refresh()
+        start = self._clock.monotonic() - self.age
+        while True:
             passed = int((self._clock.monotonic() - start) / interval)
             await self._clock.sleep_until(start + (passed + 1) * interval)
+            if not self._wanted.is_set():
+                return
+            self.poll()
+
+    def refresh(self) -> None:
+        """Read the scoreboard, unless it was read within the last interval."""
+        if self.age >= self._settings.interval:
+            self.poll()
 
     def poll(self) -> None:
         """Read the scoreboard once and publish what came of it."""
         self._tick += 1
-        began = self._clock.monotonic()
+        began = self._polled_at = self._clock.monotonic()
         at = self._clock.wall()
         try:
-            scoreboard = parse(self._source.read(), self._redactor)
+            scoreboard = self._reader.read(self._source.read())
         except DashboardError as error:
             self._fail(at, str(error), exception=None)
         except Exception as error:
@@ -142,7 +170,7 @@ class Poller:
                 snapshot=scoreboard,
                 rates=self._reading.rates,
                 capacity=self._reading.capacity,
-                viewers=self._viewers(self._reading.capacity),
+                viewers=self._viewers(self._reading),
                 notices=[*troubles, *self._notices()],
             )
         )

@@ -190,8 +190,15 @@ class Settings:
         None,
         _count(0, 1_000_000),
         "a whole number from 0 to 1000000",
-        "WebSocket viewers at once, each of which holds an Apache worker; more are asked to poll."
-        " Unset: a fifth of the workers, at least 1",
+        "WebSocket viewers at once, whichever way they come; more are asked to poll. Unset: through"
+        " Apache, where each holds a worker, a fifth of the workers, at least 1",
+    )
+    reserve_workers: int | None = _setting(
+        None,
+        _count(0, 1_000_000),
+        "a whole number from 0 to 1000000",
+        "Apache workers that viewers must leave free: under it the newest are asked to poll."
+        " Unset: a tenth of the workers, at least 2",
     )
     redact: bool = _setting(
         True, _flag, "on or off", "mask query values, user names in URLs and opaque path segments"

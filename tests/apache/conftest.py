@@ -27,8 +27,8 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="module", params=CASES, ids=str)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server that the tests of a module share, one after another."""
-    with start(request.param, settings={"max_viewers": "4"}) as running:
+    """A server that the tests of a module share, one after another; some take all of its workers."""
+    with start(request.param, settings={"max_viewers": "4", "reserve_workers": "0"}) as running:
         yield running
 
 

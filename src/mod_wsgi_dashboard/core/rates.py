@@ -11,14 +11,18 @@ restarts and recycled slots; what the scoreboard can't tell is None, never 0.
 from __future__ import annotations
 
 from collections import Counter
-from itertools import chain
+from itertools import zip_longest
 
 import msgspec
 
-from mod_wsgi_dashboard.core.scoreboard import STATUSES, Process, Scoreboard
+from mod_wsgi_dashboard.core.scoreboard import STATUSES, Process, Scoreboard, Worker
 
 # A server with thousands of virtual hosts must not make every sample grow with them.
 VHOSTS_LISTED = 50
+
+# Between readings further apart than this, in seconds, lies a time when nobody looked: a mean over
+# all of it is no rate of now. Prometheus scrapes every 15 to 60 s.
+LONGEST_GAP = 120.0
 
 
 class VhostRates(msgspec.Struct, frozen=True):
@@ -34,7 +38,8 @@ class Rates(msgspec.Struct, frozen=True):
 
     `busy`, `idle` and `graceful` follow mod_status (BusyWorkers, IdleWorkers, GracefulWorkers), as do
     `accesses` and `bytes_served` (Total Accesses; Total kBytes x 1024), which start again at a full
-    restart. `requests_total` and `bytes_total` go on over restarts, from the first reading.
+    restart. `requests_total` and `bytes_total` go on over restarts, from the first reading. Rates per
+    second are None when the reading before is more than `LONGEST_GAP` seconds old.
     """
 
     busy: int
@@ -83,6 +88,16 @@ class Totals(msgspec.Struct, frozen=True):
     bytes: int = 0
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """What all slots of a scoreboard hold together; the next one is counted from here."""
+
+    letters: list[str]
+    accesses: int
+    bytes_served: int
+    websockets: int
+    vhosts: dict[str, tuple[int, int]]
+
+
 class Reading(msgspec.Struct, frozen=True):
     """A scoreboard with all that was derived from it: what the next reading is measured against."""
 
@@ -90,6 +105,7 @@ class Reading(msgspec.Struct, frozen=True):
     rates: Rates
     capacity: Capacity
     totals: Totals
+    standing: Standing
 
 
 def read(
@@ -99,7 +115,7 @@ def read(
     elapsed: float,
     max_request_workers: int | None = None,
 ) -> Reading:
-    """Derive counts, rates and capacity from a scoreboard.
+    """Derive counts, rates and capacity from a scoreboard, at the cost of what changed.
 
     Args:
         scoreboard: the present reading.
@@ -107,45 +123,115 @@ def read(
         elapsed: monotonic seconds since `previous` was read; rates are None when it is not positive.
         max_request_workers: Apache's MaxRequestWorkers, where it was configured.
     """
-    capacity = _capacity(scoreboard, max_request_workers)
-    extended = capacity.extended_status
-    since = None
-    if previous is not None and elapsed > 0.0 and extended:
-        since = _served_between(previous.scoreboard, scoreboard)
+    extended = scoreboard.extended_status
+    counted = _count(scoreboard, previous)
+    capacity = _capacity(scoreboard, counted.standing.letters, extended, max_request_workers)
+    known = previous is not None and elapsed > 0.0 and bool(extended)
     totals = previous.totals if previous is not None else Totals()
-    if since is not None:
-        totals = Totals(totals.requests + sum(since.requests), totals.bytes + sum(since.bytes))
+    if known:
+        totals = Totals(totals.requests + counted.requests, totals.bytes + counted.bytes)
     return Reading(
         scoreboard=scoreboard,
-        rates=_rates(scoreboard, since, totals if extended else None, elapsed),
+        rates=_rates(
+            scoreboard,
+            counted,
+            totals if extended else None,
+            elapsed if known and elapsed <= LONGEST_GAP else None,
+            with_requests=known,
+        ),
         capacity=capacity,
         totals=totals,
+        standing=counted.standing,
     )
 
 
-class _Served(msgspec.Struct, frozen=True):
-    """Requests and bytes of each slot between two readings, in the order of the slots."""
+class _Counted(msgspec.Struct, frozen=True):
+    """What stands in a scoreboard, and what was served since the one before."""
 
-    requests: list[int]
-    bytes: list[int]
+    standing: Standing
+    requests: int
+    bytes: int
+    requests_by_vhost: dict[str, int]
 
 
-def _served_between(before: Scoreboard, now: Scoreboard) -> _Served:
-    """Return what each slot served since `before`.
+def _count(now: Scoreboard, previous: Reading | None) -> _Counted:
+    """Count what all slots hold and served since `previous`, from what changed in between.
 
     A full restart zeroes every counter, so all that stands there now came since. A counter that
     fell on its own belongs to a slot that was cleared and used anew.
     """
-    fresh = before.restart_time != now.restart_time or len(before.processes) != len(now.processes)
-    then = [] if fresh else list(chain.from_iterable(p.workers for p in before.processes))
-    slots = list(chain.from_iterable(process.workers for process in now.processes))
-    if len(then) != len(slots):
-        return _Served([w.access_count for w in slots], [w.bytes_served for w in slots])
-    pairs = list(zip(then, slots, strict=True))
-    return _Served(
-        [_increase(old.access_count, new.access_count) for old, new in pairs],
-        [_increase(old.bytes_served, new.bytes_served) for old, new in pairs],
+    if previous is None or not _continues(previous.scoreboard, now):
+        before: list[Process] = []
+        standing = Standing([], 0, 0, 0, {})
+    else:
+        before, standing = previous.scoreboard.processes, previous.standing
+    tally = _Tally(standing)
+    letters = []
+    for then, process, known in zip_longest(before, now.processes, standing.letters):
+        if then is process:
+            letters.append(known)
+            continue
+        letters.append("".join([worker.status for worker in process.workers]))
+        tally.count(then, process)
+    return _Counted(
+        Standing(letters, tally.accesses, tally.bytes_served, tally.websockets, tally.vhosts),
+        tally.requests,
+        tally.bytes,
+        tally.requests_by_vhost,
     )
+
+
+def _continues(before: Scoreboard, now: Scoreboard) -> bool:
+    return before.restart_time == now.restart_time and [
+        len(process.workers) for process in before.processes
+    ] == [len(process.workers) for process in now.processes]
+
+
+class _Tally:
+    """Sums over all slots, moved on by the slots that changed."""
+
+    def __init__(self, standing: Standing) -> None:
+        self.accesses = standing.accesses
+        self.bytes_served = standing.bytes_served
+        self.websockets = standing.websockets
+        self.vhosts = dict(standing.vhosts)
+        self.requests = 0
+        self.bytes = 0
+        self.requests_by_vhost: dict[str, int] = {}
+
+    def count(self, before: Process | None, now: Process) -> None:
+        was_live = before is not None and before.pid != 0
+        is_live = now.pid != 0
+        for old, new in zip_longest([] if before is None else before.workers, now.workers):
+            if old is new and was_live == is_live:
+                continue
+            if old is not None:
+                self._hold(old, -1, live=was_live)
+            self._hold(new, 1, live=is_live)
+            self._serve(old, new)
+
+    def _hold(self, worker: Worker, sign: int, *, live: bool) -> None:
+        self.accesses += sign * worker.access_count
+        self.bytes_served += sign * worker.bytes_served
+        self.websockets += sign * (live and worker.held_by_websocket)
+        if worker.vhost:
+            slots, busy = self.vhosts.get(worker.vhost, (0, 0))
+            busy += sign * (live and worker.status not in "_.SI")
+            if slots + sign:
+                self.vhosts[worker.vhost] = (slots + sign, busy)
+            else:
+                del self.vhosts[worker.vhost]
+
+    def _serve(self, old: Worker | None, new: Worker) -> None:
+        requests, sent = new.access_count, new.bytes_served
+        if old is not None:
+            requests = _increase(old.access_count, requests)
+            sent = _increase(old.bytes_served, sent)
+        self.requests += requests
+        self.bytes += sent
+        if requests and new.vhost:
+            known = self.requests_by_vhost.get(new.vhost, 0)
+            self.requests_by_vhost[new.vhost] = known + requests
 
 
 def _increase(old: int, new: int) -> int:
@@ -153,78 +239,76 @@ def _increase(old: int, new: int) -> int:
 
 
 def _rates(
-    scoreboard: Scoreboard, since: _Served | None, totals: Totals | None, elapsed: float
+    scoreboard: Scoreboard,
+    counted: _Counted,
+    totals: Totals | None,
+    elapsed: float | None,
+    *,
+    with_requests: bool,
 ) -> Rates:
-    slots = list(chain.from_iterable(process.workers for process in scoreboard.processes))
+    standing = counted.standing
     live = [process for process in scoreboard.processes if process.pid]
     generation = scoreboard.running_generation
-    states = Counter(worker.status for worker in slots)
-    counts = _worker_counts(live, generation)
+    every = "".join(standing.letters)
+    states = {letter: every.count(letter) for letter in STATUSES}
+    counts = _worker_counts(scoreboard, standing.letters)
     return Rates(
         busy=counts["busy"],
         idle=counts["idle"],
         graceful=counts["graceful"],
         open=states["."],
-        states={letter: states[letter] for letter in STATUSES},
+        states={str(letter): count for letter, count in states.items()},
         processes=len(live),
         quiescing=sum(process.quiescing for process in live),
         old_generation=sum(process.generation != generation for process in live),
-        websockets=sum(worker.held_by_websocket for p in live for worker in p.workers),
-        accesses=None if totals is None else sum(worker.access_count for worker in slots),
-        bytes_served=None if totals is None else sum(worker.bytes_served for worker in slots),
-        requests_per_second=None if since is None else sum(since.requests) / elapsed,
-        bytes_per_second=None if since is None else sum(since.bytes) / elapsed,
+        websockets=standing.websockets,
+        accesses=None if totals is None else standing.accesses,
+        bytes_served=None if totals is None else standing.bytes_served,
+        requests_per_second=None if elapsed is None else counted.requests / elapsed,
+        bytes_per_second=None if elapsed is None else counted.bytes / elapsed,
         requests_total=None if totals is None else totals.requests,
         bytes_total=None if totals is None else totals.bytes,
-        vhosts=_vhosts(scoreboard, since),
+        vhosts=_vhosts(standing.vhosts, counted.requests_by_vhost if with_requests else {}),
     )
 
 
-def _worker_counts(live: list[Process], generation: int) -> Counter[str]:
+def _worker_counts(scoreboard: Scoreboard, letters: list[str]) -> Counter[str]:
     """Count busy, idle and graceful workers by mod_status's rule (status_handler, mod_status.c)."""
     counts: Counter[str] = Counter()
-    for process in live:
-        if process.quiescing:
+    for process, states in zip(scoreboard.processes, letters, strict=True):
+        if not process.pid or process.quiescing:
             continue
-        for worker in process.workers:
-            if worker.status == "_":
-                counts["idle"] += process.generation == generation
-            elif worker.status == "G":
-                counts["graceful"] += 1
-            elif worker.status not in ".SI":
-                counts["busy"] += 1
+        idle, graceful = states.count("_"), states.count("G")
+        counts["idle"] += idle * (process.generation == scoreboard.running_generation)
+        counts["graceful"] += graceful
+        none = states.count(".") + states.count("S") + states.count("I")
+        counts["busy"] += len(states) - idle - graceful - none
     return counts
 
 
-def _vhosts(scoreboard: Scoreboard, since: _Served | None) -> list[VhostRates]:
+def _vhosts(standing: dict[str, tuple[int, int]], requests: dict[str, int]) -> list[VhostRates]:
     """Count by virtual host. A slot names only its latest one, which all that it served is put to."""
-    busy: Counter[str] = Counter()
-    requests: Counter[str] = Counter()
-    served = iter(since.requests) if since is not None else None
-    for process in scoreboard.processes:
-        for worker in process.workers:
-            count = next(served) if served is not None else 0
-            if not worker.vhost:
-                continue
-            requests[worker.vhost] += count
-            busy[worker.vhost] += process.pid != 0 and worker.status not in "_.SI"
-    names = sorted(requests, key=lambda name: (-requests[name], -busy[name], name))
-    return [VhostRates(name, busy[name], requests[name]) for name in names[:VHOSTS_LISTED]]
+    listed = [VhostRates(name, busy, requests.get(name, 0)) for name, (_, busy) in standing.items()]
+    listed.sort(key=lambda vhost: (-vhost.requests, -vhost.busy, vhost.vhost))
+    return listed[:VHOSTS_LISTED]
 
 
-def _capacity(scoreboard: Scoreboard, max_request_workers: int | None) -> Capacity:
-    threads = [sum(w.status != "." for w in p.workers) for p in scoreboard.processes if p.pid]
+def _capacity(
+    scoreboard: Scoreboard, letters: list[str], extended: bool | None, max_request_workers: int | None
+) -> Capacity:
+    pairs = list(zip(scoreboard.processes, letters, strict=True))
+    threads = [len(states) - states.count(".") for process, states in pairs if process.pid]
     return Capacity(
         slots=scoreboard.server_limit * scoreboard.thread_limit,
-        serving=sum(_serving(p, scoreboard.running_generation) for p in scoreboard.processes),
+        serving=sum(_serving(*pair, scoreboard.running_generation) for pair in pairs),
         threads_per_process=max(threads, default=None),
         max_request_workers=max_request_workers,
-        extended_status=scoreboard.extended_status,
+        extended_status=extended,
     )
 
 
-def _serving(process: Process, generation: int) -> int:
+def _serving(process: Process, states: str, generation: int) -> int:
     """Return how many workers of a process exist and may take, or have, a request of their own."""
     if not process.pid or process.quiescing or process.generation != generation:
         return 0
-    return sum(worker.status not in ".GI" for worker in process.workers)
+    return len(states) - states.count(".") - states.count("G") - states.count("I")

@@ -24,7 +24,8 @@ Rules that the fields don't show:
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -49,6 +50,10 @@ STATUSES: dict[Status, str] = {
 }
 
 
+# Until the year 5138. Not a number, or an endless one, would go through every sum from here.
+Instant = Annotated[float, msgspec.Meta(ge=0.0, le=1e11)]
+
+
 class Worker(msgspec.Struct, frozen=True, gc=False):
     """One slot of the scoreboard: a thread of an Apache child, or all of it on prefork."""
 
@@ -57,9 +62,9 @@ class Worker(msgspec.Struct, frozen=True, gc=False):
     status: Status
     access_count: int
     bytes_served: int
-    start_time: float
-    stop_time: float
-    last_used: float
+    start_time: Instant
+    stop_time: Instant
+    last_used: Instant
     client: str
     request: str
     vhost: str
@@ -82,7 +87,12 @@ class Worker(msgspec.Struct, frozen=True, gc=False):
         The scoreboard doesn't tell a tunnel from a slow reply; the path is all there is, so only
         sockets whose path ends in `/ws`, as the dashboard's own does, are seen.
         """
-        return self.status == "W" and self.unfinished and self.path.endswith("/ws")
+        return (
+            self.status == "W"
+            and self.unfinished
+            and "/ws" in self.request
+            and self.path.endswith("/ws")
+        )
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -123,41 +133,132 @@ class Scoreboard(msgspec.Struct, frozen=True):
 
 
 def parse(metrics: object, redactor: Redactor) -> Scoreboard:
-    """Return the scoreboard in a `mod_wsgi.server_metrics()` result, redacted.
+    """Return the scoreboard in one `mod_wsgi.server_metrics()` result, redacted.
 
-    Keys that this version doesn't know are left out, since nobody could say what is secret in them.
-
-    Raises:
-        MetricsOff: `metrics` is None.
-        ShapeError: a key is missing or of another type; the message names the key, never its value.
+    Raises: as `Reader.read`.
     """
-    if metrics is None:
-        raise MetricsOff
+    return Reader(redactor).read(metrics)
+
+
+class Reader:
+    """Parses one `mod_wsgi.server_metrics()` result after another, at the cost of what changed.
+
+    What is equal to what stood there before is not checked and redacted again: its `Worker`, its
+    list of workers and its `Process` are the very objects of the scoreboard before. So whoever
+    compares two scoreboards of one reader finds by identity what changed between them.
+
+    Results must be fresh: one that the source changes in place looks unchanged.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._raw: list[list[Any]] = []
+        self._processes: list[Process] = []
+
+    def read(self, metrics: object) -> Scoreboard:
+        """Return the scoreboard in a result, redacted.
+
+        Keys that this version doesn't know are left out, since nobody could say what is secret in them.
+
+        Raises:
+            MetricsOff: `metrics` is None.
+            ShapeError: a key is missing or of another type; the message names the key, never its value.
+        """
+        if metrics is None:
+            raise MetricsOff
+        try:
+            raw = msgspec.convert(metrics, _RawScoreboard)
+            changed = [list(self._changed(*numbered)) for numbered in enumerate(raw.processes)]
+            fresh = [
+                process.workers[index]
+                for process, indexes in zip(raw.processes, changed, strict=True)
+                for index in indexes
+            ]
+            workers = iter(msgspec.convert(fresh, list[Worker]))
+        except msgspec.ValidationError as error:
+            raise ShapeError(_describe(metrics, error)) from None
+        self._processes = [
+            self._assemble(number, process, indexes, workers)
+            for number, (process, indexes) in enumerate(zip(raw.processes, changed, strict=True))
+        ]
+        self._raw = [process.workers for process in raw.processes]
+        return Scoreboard(
+            raw.server_limit,
+            raw.thread_limit,
+            raw.running_generation,
+            raw.restart_time,
+            raw.current_time,
+            raw.running_time,
+            self._processes,
+        )
+
+    def _changed(self, number: int, process: _RawProcess) -> Iterable[int]:
+        """Return the indexes of the workers that are not as they were."""
+        if self._known(number, process) is None:
+            return range(len(process.workers))
+        pairs = zip(self._raw[number], process.workers, strict=True)
+        return [index for index, (old, new) in enumerate(pairs) if old != new]
+
+    def _known(self, number: int, process: _RawProcess) -> Process | None:
+        """Return the process of this place from before, unless nothing of it may be taken over."""
+        if number >= len(self._processes):
+            return None
+        known = self._processes[number]
+        # What may be shown of an empty server slot is another thing.
+        same = len(known.workers) == len(process.workers) and (known.pid == 0) == (process.pid == 0)
+        return known if same else None
+
+    def _assemble(
+        self, number: int, raw: _RawProcess, indexes: list[int], fresh: Iterable[Worker]
+    ) -> Process:
+        known = self._known(number, raw)
+        if known is not None and not indexes:
+            workers = known.workers
+        else:
+            workers = list(raw.workers if known is None else known.workers)
+            for index, worker in zip(indexes, fresh, strict=False):
+                workers[index] = _redact(worker, self._redactor, empty=raw.pid == 0)
+        process = Process(raw.process_num, raw.pid, raw.generation, raw.quiescing, workers)
+        return known if known == process else process
+
+
+class _RawProcess(msgspec.Struct):
+    process_num: int
+    pid: int
+    generation: int
+    quiescing: bool
+    workers: list[Any]
+
+
+class _RawScoreboard(msgspec.Struct):
+    server_limit: int
+    thread_limit: int
+    running_generation: int
+    restart_time: Instant
+    current_time: Instant
+    running_time: int
+    processes: list[_RawProcess]
+
+
+def _describe(metrics: object, error: msgspec.ValidationError) -> str:
     try:
-        raw = msgspec.convert(metrics, Scoreboard)
-    except msgspec.ValidationError as error:
-        raise ShapeError(_describe(str(error))) from None
-    return msgspec.structs.replace(
-        raw, processes=[_redact_process(process, redactor) for process in raw.processes]
-    )
-
-
-def _describe(problem: str) -> str:
+        # A worker was checked apart from its process; only the whole has the whole path.
+        msgspec.convert(metrics, Scoreboard)
+    except msgspec.ValidationError as whole:
+        error = whole
     # msgspec quotes a bad enum value, which may be anything; its other messages hold types and keys.
-    problem = re.sub(r"Invalid enum value .* - at", "Unknown status letter - at", problem, flags=re.S)
+    problem = re.sub(r"Invalid enum value .* - at", "Unknown status letter - at", str(error), flags=re.S)
     return f"mod_wsgi.server_metrics() has a shape that this version can't read: {problem}"
 
 
-def _redact_process(process: Process, redactor: Redactor) -> Process:
-    empty = process.pid == 0
-    workers = [_redact_worker(worker, redactor, empty=empty) for worker in process.workers]
-    return msgspec.structs.replace(process, workers=workers)
-
-
-def _redact_worker(worker: Worker, redactor: Redactor, *, empty: bool) -> Worker:
-    if not (worker.request or worker.client or worker.vhost):
+def _redact(worker: Worker, redactor: Redactor, *, empty: bool) -> Worker:
+    request, client, vhost = worker.request, worker.client, worker.vhost
+    if empty or worker.status == ".":
+        shown = ("", "", "")
+    else:
+        shown = (redactor.client(client), redactor.request(request), redactor.vhost(vhost))
+    if shown == (client, request, vhost):
         return worker
-    stale = empty or worker.status == "."
     return Worker(
         worker.thread_num,
         worker.generation,
@@ -167,7 +268,5 @@ def _redact_worker(worker: Worker, redactor: Redactor, *, empty: bool) -> Worker
         worker.start_time,
         worker.stop_time,
         worker.last_used,
-        "" if stale else redactor.client(worker.client),
-        "" if stale else redactor.request(worker.request),
-        "" if stale else redactor.vhost(worker.vhost),
+        *shown,
     )
