@@ -107,6 +107,7 @@ class Server:
         edits: what to replace in the operator's file first, to see what a mistake in it does.
         in_vhost: include the dashboard's configuration inside a virtual host.
         dashboard: False for a server whose dashboard is not expected to answer at once.
+        workers: MaxRequestWorkers, of an Apache that is not mod_wsgi-express's.
     """
 
     running: ClassVar[set["Server"]] = set()
@@ -120,8 +121,10 @@ class Server:
         edits: Mapping[str, str] | None = None,
         in_vhost: bool = False,
         dashboard: bool = True,
+        workers: int = 16,
     ) -> None:
         self.case = case
+        self.workers = workers
         self.script = script
         self.edits = edits or {}
         self.in_vhost = in_vhost
@@ -404,7 +407,7 @@ class Apache(Server):
             examples=REPOSITORY / "examples",
             user=f"User {APACHE_USER}\nGroup {APACHE_USER}" if os.geteuid() == 0 else "",
             modules=load_modules(self.case.mpm, self.case.module),
-            pool=pool(self.case.mpm),
+            pool=pool(self.case.mpm, self.workers),
             defines=self._defines(),
             dashboard=self._dashboard(),
         )

@@ -12,11 +12,11 @@ SYSTEM_MODULES = Path("/usr/lib/apache2/modules")
 POOL = """
 ServerLimit {servers}
 StartServers {start}
-MaxRequestWorkers 16
+MaxRequestWorkers {workers}
 """
 POOL_OF_THREADS = """
-ThreadLimit 8
-ThreadsPerChild 8
+ThreadLimit {threads}
+ThreadsPerChild {threads}
 MinSpareThreads 1
 MaxSpareThreads 24
 """
@@ -59,7 +59,7 @@ Alias /static/ {root}/static/
 {dashboard}
 """
 
-MODULES = ("authz_core", "authz_host", "alias", "headers", "proxy", "proxy_http", "status")
+MODULES = ("authz_core", "authz_host", "alias", "env", "headers", "proxy", "proxy_http", "status")
 
 
 def load_modules(mpm: str, whose: str) -> str:
@@ -69,11 +69,12 @@ def load_modules(mpm: str, whose: str) -> str:
     return "\n".join([*lines, f"LoadModule wsgi_module {wsgi_module(whose)}"])
 
 
-def pool(mpm: str) -> str:
-    """Return the directives that size the pool of workers: 16 of them."""
+def pool(mpm: str, workers: int) -> str:
+    """Return the directives that size the pool of workers, an even number of them."""
     if mpm == "prefork":
-        return POOL.format(servers=32, start=8) + POOL_OF_PROCESSES
-    return POOL.format(servers=6, start=2) + POOL_OF_THREADS
+        return (POOL + POOL_OF_PROCESSES).format(servers=2 * workers, start=8, workers=workers)
+    threads = workers // 2
+    return (POOL + POOL_OF_THREADS).format(servers=6, start=2, workers=workers, threads=threads)
 
 
 def wsgi_module(whose: str) -> Path:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, pairwise
+from operator import sub
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import astuple
 
 from mod_wsgi_dashboard.core import rates, wire
-from mod_wsgi_dashboard.core.scoreboard import Scoreboard, Worker
+from mod_wsgi_dashboard.core.scoreboard import NEVER_USED, Scoreboard, Worker
 
 # References of up to three digits. A table is part of each key frame: no larger than the board.
 TABLE_SIZE = 999
@@ -85,7 +87,7 @@ class Encoder:
         slots = list(chain.from_iterable(process.workers for process in latest.snapshot.processes))
         continues = isinstance(before, wire.Sample) and _same_places(before.snapshot, latest.snapshot)
         # Without a chain there is nothing to send; but the tables learn what there is.
-        old = self._slots if continues else [_origin] * len(slots)
+        old = self._slots if continues else [NEVER_USED] * len(slots)
         self._rows = self._changes(old, slots)
         self._slots = slots
         if continues and isinstance(before, wire.Sample):
@@ -102,7 +104,7 @@ class Encoder:
         if self._full:
             limit = min(TABLE_SIZE, max(TABLE_LEAST, len(new)))
             for name, table in self._tables.items():
-                rows.references[name] = table.refer(*rows.strings(name), limit=limit)
+                rows.references[name] = table.refer(rows.old[name], rows.new[name], limit=limit)
                 if table.added is not None:
                     rows.tables[name] = table.added
         return rows
@@ -128,7 +130,7 @@ class Encoder:
         tables: dict[str, Any] = {}
         if self._full:
             for name, table in self._tables.items():
-                rows.references[name] = table.find(rows.strings(name)[1])
+                rows.references[name] = table.find(rows.new[name])
                 if table.strings:
                     tables[name] = [1, *table.strings]
         return wire.KeyFrame(
@@ -189,7 +191,7 @@ class Encoder:
         if not rows.numbers:
             return UNSET
         gaps = UNSET if len(rows.numbers) == len(self._slots) else _gaps(rows.numbers)
-        status = "".join([worker.status for worker in rows.new])
+        status = "".join(rows.new["status"])
         if not self._full:
             return wire.Slots(slot=gaps, status=status)
         references: dict[str, Any] = {
@@ -201,22 +203,26 @@ class Encoder:
 
 
 class _Rows:
-    """Slots that changed: their numbers, what they were and what they are."""
+    """Slots that changed: their numbers, and the columns of what they were and what they are."""
 
     def __init__(self, numbers: list[int], old: list[Worker], new: list[Worker]) -> None:
         self.numbers = numbers
-        self.old = old
-        self.new = new
+        self.old = _transpose(old)
+        self.new = _transpose(new)
         self.references: dict[str, list[wire.Reference]] = {}
         self.tables: dict[str, wire.Table] = {}
 
-    def strings(self, name: str) -> tuple[list[str], list[str]]:
-        """Return one string column as it was and as it is."""
-        if name == "client":
-            return [worker.client for worker in self.old], [worker.client for worker in self.new]
-        if name == "vhost":
-            return [worker.vhost for worker in self.old], [worker.vhost for worker in self.new]
-        return [worker.request for worker in self.old], [worker.request for worker in self.new]
+
+def _transpose(workers: list[Worker]) -> dict[str, Sequence[Any]]:
+    """Return the columns of some workers, by name."""
+    names = Worker.__struct_fields__
+    return dict(
+        zip(
+            names,
+            zip(*map(astuple, workers), strict=True) if workers else [()] * len(names),
+            strict=True,
+        )
+    )
 
 
 class _Table:
@@ -270,9 +276,6 @@ class _Table:
         self._seen.discard(text)
 
 
-_origin = Worker(0, 0, ".", 0, 0, 0.0, 0.0, 0.0, "", "", "")
-
-
 def _origins(scoreboard: Scoreboard) -> list[Worker]:
     """Return what stands in each slot before a key frame."""
     limit = scoreboard.thread_limit
@@ -318,50 +321,41 @@ def _all_zero(column: Sequence[object]) -> bool:
 
 
 def _counters(rows: _Rows) -> dict[str, Any]:
-    pairs = list(zip(rows.old, rows.new, strict=True))
-    counters = {
-        "access_count": [new.access_count - old.access_count for old, new in pairs],
-        "bytes_served": [new.bytes_served - old.bytes_served for old, new in pairs],
-    }
-    rare = {
-        "thread_num": _sparse(
-            (row, new.thread_num)
-            for row, (old, new) in enumerate(pairs)
-            if new.thread_num != old.thread_num
-        ),
-        "generation": _sparse(
-            (row, new.generation)
-            for row, (old, new) in enumerate(pairs)
-            if new.generation != old.generation
-        ),
-    }
-    columns: dict[str, Any] = {name: column for name, column in rare.items() if column}
-    return columns | {name: column for name, column in counters.items() if not _all_zero(column)}
+    old, new = rows.old, rows.new
+    columns: dict[str, Any] = {}
+    for name in ("access_count", "bytes_served"):
+        column = list(map(sub, new[name], old[name]))
+        if not _all_zero(column):
+            columns[name] = column
+    for name in ("thread_num", "generation"):
+        if old[name] != new[name]:
+            pairs = enumerate(zip(old[name], new[name], strict=True))
+            columns[name] = _sparse((row, now) for row, (was, now) in pairs if was != now)
+    return columns
 
 
 def _times(rows: _Rows, at: int) -> dict[str, Any]:
-    starts = [int(worker.start_time * 1000) for worker in rows.new]
-    stops = [_stop(worker) for worker in rows.new]
-    columns = {
+    exact_starts, exact_stops = rows.new["start_time"], rows.new["stop_time"]
+    starts = [int(instant * 1000) for instant in exact_starts]
+    stops = [int(instant * 1000) for instant in exact_stops]
+    # A stop before the start stays before it.
+    stops = [
+        stop - 1 if stop == start and start_at > stop_at > 0.0 else stop
+        for start, stop, start_at, stop_at in zip(starts, stops, exact_starts, exact_stops, strict=True)
+    ]
+    lasts = [int(instant * 1000) for instant in rows.new["last_used"]]
+    later = list(map(max, starts, stops))
+    columns: dict[str, Any] = {
         "start_time": [at - start if start else None for start in starts],
         "stop_time": [stop - start if stop else None for start, stop in zip(starts, stops, strict=True)],
-        "last_used": _sparse(
-            (row, at - last if last else None)
-            for row, (last, start, stop) in enumerate(
-                zip([int(worker.last_used * 1000) for worker in rows.new], starts, stops, strict=True)
-            )
-            if last != (start if start > stop else stop)
-        ),
     }
-    return {name: column for name, column in columns.items() if column.count(None) < len(column)}
-
-
-def _stop(worker: Worker) -> int:
-    """Return the stop in whole milliseconds, before the start if it was before it."""
-    stop = int(worker.stop_time * 1000)
-    if worker.start_time > worker.stop_time > 0.0 and stop == int(worker.start_time * 1000):
-        return stop - 1
-    return stop
+    columns = {name: column for name, column in columns.items() if column.count(None) < len(column)}
+    if lasts != later:
+        pairs = enumerate(zip(lasts, later, strict=True))
+        columns["last_used"] = _sparse(
+            (row, at - last if last else None) for row, (last, default) in pairs if last != default
+        )
+    return columns
 
 
 def _sparse(pairs: Iterable[tuple[int, int | None]]) -> list[Any]:

@@ -15,7 +15,7 @@ from itertools import zip_longest
 
 import msgspec
 
-from mod_wsgi_dashboard.core.scoreboard import STATUSES, Process, Scoreboard, Worker
+from mod_wsgi_dashboard.core.scoreboard import NEVER_USED, STATUSES, Process, Scoreboard, Worker
 
 # A server with thousands of virtual hosts must not make every sample grow with them.
 VHOSTS_LISTED = 50
@@ -166,13 +166,10 @@ def _count(now: Scoreboard, previous: Reading | None) -> _Counted:
     else:
         before, standing = previous.scoreboard.processes, previous.standing
     tally = _Tally(standing)
-    letters = []
-    for then, process, known in zip_longest(before, now.processes, standing.letters):
-        if then is process:
-            letters.append(known)
-            continue
-        letters.append("".join([worker.status for worker in process.workers]))
-        tally.count(then, process)
+    letters = [
+        known if then is process else tally.count(then, process, known)
+        for then, process, known in zip_longest(before, now.processes, standing.letters)
+    ]
     return _Counted(
         Standing(letters, tally.accesses, tally.bytes_served, tally.websockets, tally.vhosts),
         tally.requests,
@@ -199,39 +196,55 @@ class _Tally:
         self.bytes = 0
         self.requests_by_vhost: dict[str, int] = {}
 
-    def count(self, before: Process | None, now: Process) -> None:
-        was_live = before is not None and before.pid != 0
-        is_live = now.pid != 0
-        for old, new in zip_longest([] if before is None else before.workers, now.workers):
-            if old is new and was_live == is_live:
-                continue
-            if old is not None:
-                self._hold(old, -1, live=was_live)
-            self._hold(new, 1, live=is_live)
-            self._serve(old, new)
+    def count(self, before: Process | None, now: Process, letters: str | None) -> str:
+        """Count what changed in one process; return the letters of its slots."""
+        was_live, is_live = before is not None and before.pid != 0, now.pid != 0
+        old_workers = [NEVER_USED] * len(now.workers) if before is None else before.workers
+        changed = [
+            (index, old, new)
+            for index, (old, new) in enumerate(zip(old_workers, now.workers, strict=True))
+            if old is not new or was_live != is_live
+        ]
+        self._serve([(old, new) for _, old, new in changed])
+        states = list(letters or "." * len(now.workers))
+        for index, old, new in changed:
+            states[index] = new.status
+            was_busy = was_live and old.status not in "_.SI"
+            is_busy = is_live and new.status not in "_.SI"
+            if was_busy != is_busy or old.vhost != new.vhost:
+                self._move(old.vhost, new.vhost, was_busy=was_busy, is_busy=is_busy)
+            if was_busy and "/ws" in old.request:
+                self.websockets -= old.held_by_websocket
+            if is_busy and "/ws" in new.request:
+                self.websockets += new.held_by_websocket
+        return "".join(states)
 
-    def _hold(self, worker: Worker, sign: int, *, live: bool) -> None:
-        self.accesses += sign * worker.access_count
-        self.bytes_served += sign * worker.bytes_served
-        self.websockets += sign * (live and worker.held_by_websocket)
-        if worker.vhost:
-            slots, busy = self.vhosts.get(worker.vhost, (0, 0))
-            busy += sign * (live and worker.status not in "_.SI")
-            if slots + sign:
-                self.vhosts[worker.vhost] = (slots + sign, busy)
-            else:
-                del self.vhosts[worker.vhost]
+    def _serve(self, pairs: list[tuple[Worker, Worker]]) -> None:
+        requests = [new.access_count - old.access_count for old, new in pairs]
+        sent = [new.bytes_served - old.bytes_served for old, new in pairs]
+        self.accesses += sum(requests)
+        self.bytes_served += sum(sent)
+        if min(requests, default=0) < 0:
+            requests = [_increase(old.access_count, new.access_count) for old, new in pairs]
+        if min(sent, default=0) < 0:
+            sent = [_increase(old.bytes_served, new.bytes_served) for old, new in pairs]
+        self.requests += sum(requests)
+        self.bytes += sum(sent)
+        by_vhost = self.requests_by_vhost
+        for (_, new), count in zip(pairs, requests, strict=True):
+            if count and new.vhost:
+                by_vhost[new.vhost] = by_vhost.get(new.vhost, 0) + count
 
-    def _serve(self, old: Worker | None, new: Worker) -> None:
-        requests, sent = new.access_count, new.bytes_served
-        if old is not None:
-            requests = _increase(old.access_count, requests)
-            sent = _increase(old.bytes_served, sent)
-        self.requests += requests
-        self.bytes += sent
-        if requests and new.vhost:
-            known = self.requests_by_vhost.get(new.vhost, 0)
-            self.requests_by_vhost[new.vhost] = known + requests
+    def _move(self, old: str, new: str, *, was_busy: bool, is_busy: bool) -> None:
+        """Take a slot from its old virtual host to its new one."""
+        vhosts = self.vhosts
+        if old:
+            slots, busy = vhosts.pop(old)
+            if slots > 1:
+                vhosts[old] = (slots - 1, busy - was_busy)
+        if new:
+            slots, busy = vhosts.get(new, (0, 0))
+            vhosts[new] = (slots + 1, busy + is_busy)
 
 
 def _increase(old: int, new: int) -> int:

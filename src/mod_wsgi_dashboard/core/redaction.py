@@ -141,6 +141,16 @@ class Redactor:
         """Return a virtual host's name and port."""
         return self._vhosts[text]
 
+    def columns(
+        self, clients: Iterable[str], requests: Iterable[str], vhosts: Iterable[str]
+    ) -> tuple[Iterable[str], Iterable[str], Iterable[str]]:
+        """Clean many of each, as `client`, `request` and `vhost` do, without a call for each."""
+        return (
+            map(self._clients.__getitem__, clients),
+            map(self._requests.__getitem__, requests),
+            map(self._vhosts.__getitem__, vhosts),
+        )
+
 
 _Rule = Callable[[str], str]
 

@@ -24,10 +24,12 @@ Rules that the fields don't show:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec.structs import astuple
 
 from mod_wsgi_dashboard.core.errors import MetricsOff, ShapeError
 from mod_wsgi_dashboard.core.redaction import Redactor
@@ -95,6 +97,9 @@ class Worker(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+NEVER_USED = Worker(0, 0, ".", 0, 0, 0.0, 0.0, 0.0, "", "", "")
+
+
 class Process(msgspec.Struct, frozen=True):
     """One server slot: an Apache child process, or an empty place for one (pid 0)."""
 
@@ -143,16 +148,17 @@ def parse(metrics: object, redactor: Redactor) -> Scoreboard:
 class Reader:
     """Parses one `mod_wsgi.server_metrics()` result after another, at the cost of what changed.
 
-    What is equal to what stood there before is not checked and redacted again: its `Worker`, its
-    list of workers and its `Process` are the very objects of the scoreboard before. So whoever
-    compares two scoreboards of one reader finds by identity what changed between them.
+    What is as it was in the result before is not checked and redacted again: its `Worker`, its list of
+    workers and its `Process` are the very objects of the scoreboard before. So whoever compares two
+    scoreboards of one reader finds by identity what changed between them.
 
-    Results must be fresh: one that the source changes in place looks unchanged.
+    What changed is told by a 64-bit hash of each worker's values: keeping the result itself would cost
+    megabytes that no cache holds. A change goes unseen with a chance of 2^-64, until the next one.
     """
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._raw: list[list[Any]] = []
+        self._hashes: list[list[int]] = []
         self._processes: list[Process] = []
 
     def read(self, metrics: object) -> Scoreboard:
@@ -168,20 +174,21 @@ class Reader:
             raise MetricsOff
         try:
             raw = msgspec.convert(metrics, _RawScoreboard)
-            changed = [list(self._changed(*numbered)) for numbered in enumerate(raw.processes)]
-            fresh = [
-                process.workers[index]
-                for process, indexes in zip(raw.processes, changed, strict=True)
-                for index in indexes
+            hashes = [_hash(process.workers) for process in raw.processes]
+            known = [self._known(number, process) for number, process in enumerate(raw.processes)]
+            changed = [
+                _changed(self._hashes[number], hashes[number])
+                if known[number]
+                else range(len(hashes[number]))
+                for number in range(len(hashes))
             ]
-            workers = iter(msgspec.convert(fresh, list[Worker]))
-        except msgspec.ValidationError as error:
+            workers = self._parse(raw.processes, changed)
+        except (msgspec.ValidationError, TypeError) as error:
             raise ShapeError(_describe(metrics, error)) from None
         self._processes = [
-            self._assemble(number, process, indexes, workers)
-            for number, (process, indexes) in enumerate(zip(raw.processes, changed, strict=True))
+            self._assemble(*each, workers) for each in zip(raw.processes, known, changed, strict=True)
         ]
-        self._raw = [process.workers for process in raw.processes]
+        self._hashes = hashes
         return Scoreboard(
             raw.server_limit,
             raw.thread_limit,
@@ -192,34 +199,51 @@ class Reader:
             self._processes,
         )
 
-    def _changed(self, number: int, process: _RawProcess) -> Iterable[int]:
-        """Return the indexes of the workers that are not as they were."""
-        if self._known(number, process) is None:
-            return range(len(process.workers))
-        pairs = zip(self._raw[number], process.workers, strict=True)
-        return [index for index, (old, new) in enumerate(pairs) if old != new]
+    def _parse(self, processes: list[_RawProcess], changed: Sequence[Sequence[int]]) -> Iterator[Worker]:
+        """Check and redact the workers that changed, column by column: a call for each costs more."""
+        each = list(zip(processes, changed, strict=True))
+        raw = [process.workers[index] for process, indexes in each for index in indexes]
+        if not raw:
+            return iter(())
+        empty = chain.from_iterable(repeat(p.pid == 0, len(indexes)) for p, indexes in each)
+        columns = list(zip(*map(astuple, msgspec.convert(raw, list[Worker])), strict=True))
+        others, texts = columns[:-3], columns[-3:]
+        blank = [none or letter == "." for none, letter in zip(empty, columns[2], strict=True)]
+        if any(blank):
+            texts = [
+                tuple("" if none else text for none, text in zip(blank, column, strict=True))
+                for column in texts
+            ]
+        return map(Worker, *others, *self._redactor.columns(*texts))
 
-    def _known(self, number: int, process: _RawProcess) -> Process | None:
+    def _known(self, number: int, raw: _RawProcess) -> Process | None:
         """Return the process of this place from before, unless nothing of it may be taken over."""
         if number >= len(self._processes):
             return None
         known = self._processes[number]
         # What may be shown of an empty server slot is another thing.
-        same = len(known.workers) == len(process.workers) and (known.pid == 0) == (process.pid == 0)
+        same = len(known.workers) == len(raw.workers) and (known.pid == 0) == (raw.pid == 0)
         return known if same else None
 
     def _assemble(
-        self, number: int, raw: _RawProcess, indexes: list[int], fresh: Iterable[Worker]
+        self, raw: _RawProcess, known: Process | None, indexes: Sequence[int], fresh: Iterator[Worker]
     ) -> Process:
-        known = self._known(number, raw)
         if known is not None and not indexes:
             workers = known.workers
         else:
             workers = list(raw.workers if known is None else known.workers)
-            for index, worker in zip(indexes, fresh, strict=False):
-                workers[index] = _redact(worker, self._redactor, empty=raw.pid == 0)
+            for index in indexes:
+                workers[index] = next(fresh)
         process = Process(raw.process_num, raw.pid, raw.generation, raw.quiescing, workers)
         return known if known == process else process
+
+
+def _hash(workers: list[dict[str, Any]]) -> list[int]:
+    return list(map(hash, map(tuple, map(dict.values, workers))))
+
+
+def _changed(before: list[int], now: list[int]) -> list[int]:
+    return [index for index, (old, new) in enumerate(zip(before, now, strict=True)) if old != new]
 
 
 class _RawProcess(msgspec.Struct):
@@ -240,7 +264,7 @@ class _RawScoreboard(msgspec.Struct):
     processes: list[_RawProcess]
 
 
-def _describe(metrics: object, error: msgspec.ValidationError) -> str:
+def _describe(metrics: object, error: Exception) -> str:
     try:
         # A worker was checked apart from its process; only the whole has the whole path.
         msgspec.convert(metrics, Scoreboard)
@@ -249,24 +273,3 @@ def _describe(metrics: object, error: msgspec.ValidationError) -> str:
     # msgspec quotes a bad enum value, which may be anything; its other messages hold types and keys.
     problem = re.sub(r"Invalid enum value .* - at", "Unknown status letter - at", str(error), flags=re.S)
     return f"mod_wsgi.server_metrics() has a shape that this version can't read: {problem}"
-
-
-def _redact(worker: Worker, redactor: Redactor, *, empty: bool) -> Worker:
-    request, client, vhost = worker.request, worker.client, worker.vhost
-    if empty or worker.status == ".":
-        shown = ("", "", "")
-    else:
-        shown = (redactor.client(client), redactor.request(request), redactor.vhost(vhost))
-    if shown == (client, request, vhost):
-        return worker
-    return Worker(
-        worker.thread_num,
-        worker.generation,
-        worker.status,
-        worker.access_count,
-        worker.bytes_served,
-        worker.start_time,
-        worker.stop_time,
-        worker.last_used,
-        *shown,
-    )
