@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=requirements.lock $(BIN)/pip install -q
 NPM := $(BIN)/python tools/npm.py
+OLDEST := $(VENV)/oldest
 FRONTEND := src/frontend
 PAGE := $(shell find $(FRONTEND) -type f -not -path '*/node_modules/*')
 SOURCES := src tests tools benchmarks examples hatch_build.py
@@ -40,9 +41,10 @@ run: $(VENV)/.run
 demo: $(VENV)/.demo
 	@$(BIN)/mod_wsgi-dashboard demo $(ARGS)
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(VENV)/.oldest
 	$(NPM) test
 	$(BIN)/pytest $(ARGS)
+	PYTHONPATH=$(OLDEST) $(BIN)/pytest -q tests/test_clients.py tests/test_hub.py
 
 check: $(VENV)/.test
 	$(BIN)/ruff check $(SOURCES)
@@ -81,6 +83,13 @@ $(VENV)/.test: $(VENV)/.run
 	@echo 'Installing what tests and checks need'
 	@$(PIP) -e '.[apache,lint,test]'
 	@$(NPM) ci --ignore-scripts
+	@touch $@
+
+# The fan-out stands on a few public calls of aiohttp: they are tried on the oldest one allowed, too.
+$(VENV)/.oldest: $(VENV)/.test
+	@rm -rf $(OLDEST)
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install -q --target $(OLDEST) \
+	    $$(sed -n 's/^dependencies = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",' | sed 's/>=/==/g')
 	@touch $@
 
 endif

@@ -5,12 +5,15 @@ The tree of modules is the path of a sample, from Apache's scoreboard to a viewe
     sources         mod_wsgi.server_metrics(), or the simulator (simulator, traffic)
     core.scoreboard the dict, parsed and checked; core.redaction masks its strings
     core.rates      worker counts, rates between two readings, capacity
-    core.wire       the sample as JSON, and as a WebSocket frame
+    core.guard      how many viewers Apache's pool of workers can bear
+    core.wire       the protocol: its specification, types, and WebSocket frames
+    core.encoder    samples to frames; core.decoder: frames to samples
     poller          the tick: read, derive, hand on
     hub             the same bytes to every viewer, and no viewer in another's way
     app             page, WebSocket, API, health; behind the checks of middlewares
     service         listen, run, go quickly; service_script is what Apache imports
 
+client watches a dashboard from another program.
 settings holds every setting, supervisor keeps background tasks running, cli is the command.
 Imports point down this path; core knows no I/O, no clock and no framework.
 """
