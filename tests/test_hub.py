@@ -286,6 +286,25 @@ async def test_a_silent_viewer_is_pinged_and_then_aborted() -> None:
     assert len(pings(alive)) >= 4
 
 
+@pytest.mark.parametrize("every", [1, 60])
+async def test_rare_frames_cost_no_viewer_its_place(every: int) -> None:
+    """Between frames that are further apart than heartbeats, pings come alone, and are answered."""
+    fixture = Fixture(heartbeat=10.0)
+    pipe, viewer = fixture.join(Kind("full", every=every))
+    await fixture.tick(60)
+    for second in range(1, 181):
+        fixture.now = float(second)
+        if every == 60 or second % 60 == 0:
+            fixture.hub.publish(SimpleNamespace(tick=60 + second))  # type: ignore[arg-type]
+        await fixture.hub.fan_out()
+        if viewer.pinged is not None:
+            fixture.hub.heard(viewer)
+            fixture.hub.answered(viewer, pings(pipe)[-1])
+        assert not pipe.aborted
+    assert 18 <= len(pings(pipe)) <= 22
+    assert 4 == len(texts(pipe))
+
+
 async def test_heartbeats_are_spread() -> None:
     """Viewers that join together are not pinged together, and never more than 100 in a second."""
     fixture = Fixture(heartbeat=10.0, stall_timeout=600.0)

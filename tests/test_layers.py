@@ -16,7 +16,7 @@ NAME = "mod_wsgi_dashboard"
 # Each module, and what of the package it may import, the lowest first.
 LAYERS = [
     "core.errors", "core.redaction", "core.scoreboard", "core.rates", "core.guard", "core.wire",
-    "core.encoder", "core.decoder",
+    "core.encoder", "core.decoder", "client",
     "settings", "traffic", "simulator", "sources", "supervisor", "hub", "poller",
     "middlewares", "app", "service", "service_script", "cli",
 ]  # fmt: skip

@@ -105,11 +105,12 @@ class Dashboard:
             surplus = self.guard.observe(reading, held=self.holding, now=time.monotonic())
             if surplus:
                 self._let_go(surplus)
-        room = self.guard.room
+        connected, holding = len(self.hub), self.holding
+        room = self.guard.room(connected=connected, held=holding)
         return wire.ViewerCount(
-            connected=len(self.hub),
+            connected=connected,
             limit=room.limit,
-            holding=self.holding,
+            holding=holding,
             free=room.free,
             reserve=room.reserve,
             accepting=room.accepting,

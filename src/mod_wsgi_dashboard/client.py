@@ -172,10 +172,11 @@ class _Client:
         """Yield samples over one connection after another."""
         lost, polling, last = 0, False, None
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=CONNECT_SECONDS)
+        # A connection kept between polls would hold a worker of Apache's prefork.
         connector = (
-            aiohttp.UnixConnector(self._unix_path)
+            aiohttp.UnixConnector(self._unix_path, force_close=True)
             if self._unix_path
-            else aiohttp.TCPConnector(ssl=ssl or True)
+            else aiohttp.TCPConnector(ssl=ssl or True, force_close=True)
         )
         async with ClientSession(connector=connector, headers=headers, timeout=timeout) as session:
             while True:

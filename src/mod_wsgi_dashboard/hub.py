@@ -352,17 +352,17 @@ class Hub:
         encoder = channel.chain.encoder
         if encoder.tick is None:
             return
-        if viewer.position == encoder.tick:
-            transport.write(wire.KEEPALIVE)
-            return
         ping = None
         if viewer.pinged is None and (viewer.ping_due or viewer.behind):
             ping = viewer.pinged = self._round
             viewer.pinged_at, viewer.ping_due = now, False
             self._unanswered[viewer] = None
-        broken = viewer.position is None or viewer.position != encoder.previous
-        viewer.position = encoder.tick
-        transport.write(channel.frame(key=broken, ping=ping))
+        if viewer.position == encoder.tick:
+            transport.write(wire.KEEPALIVE if ping is None else _ping(ping))
+        else:
+            broken = viewer.position is None or viewer.position != encoder.previous
+            viewer.position = encoder.tick
+            transport.write(channel.frame(key=broken, ping=ping))
         viewer.plain_sailing = not (viewer.ping_due or viewer.behind)
 
     def _fall_back(self, viewer: Viewer) -> None:

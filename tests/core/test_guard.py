@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mod_wsgi_dashboard.core import rates
-from mod_wsgi_dashboard.core.guard import REOPEN_AFTER, Guard
+from mod_wsgi_dashboard.core.guard import REOPEN_AFTER, Guard, Room
 from mod_wsgi_dashboard.core.redaction import Redactor
 from mod_wsgi_dashboard.core.scoreboard import parse
 from tests.conftest import build_metrics
@@ -24,12 +24,16 @@ def refuses(guard: Guard, *, held: int = 0, connected: int | None = None) -> str
     )
 
 
+def room(guard: Guard) -> Room:
+    return guard.room(connected=0, held=0)
+
+
 def test_the_reserve_is_a_tenth_and_at_least_two() -> None:
     """Without the setting a tenth of the pool stays free, two workers of a small one."""
     for workers, expected in ((4, 2), (10, 2), (20, 2), (40, 4), (400, 40)):
         guard = Guard(reserve=None, max_viewers=None)
         guard.observe(reading("_" * workers), held=0, now=0.0)
-        assert expected == guard.room.reserve
+        assert expected == room(guard).reserve
 
 
 def test_a_fifth_of_the_pool_may_be_viewers() -> None:
@@ -37,11 +41,14 @@ def test_a_fifth_of_the_pool_may_be_viewers() -> None:
     for workers, expected in ((4, 1), (20, 4), (400, 80)):
         guard = Guard(reserve=0, max_viewers=None)
         guard.observe(reading("_" * workers), held=0, now=0.0)
-        assert expected == guard.room.limit
+        assert expected == room(guard).limit
         assert refuses(guard, held=expected - 1) is None
         reason = refuses(guard, held=expected)
         assert reason == f"All {expected} viewer places are taken; each holds an Apache worker."
         assert guard.refusal(connected=expected, held=expected, through_apache=False) is None
+        assert (True, False) == tuple(
+            guard.room(connected=held, held=held).accepting for held in (expected - 1, expected)
+        )
 
 
 def test_max_viewers_is_for_all_of_them() -> None:
@@ -103,7 +110,7 @@ def test_workers_that_were_there_count_as_free() -> None:
     guard = Guard(reserve=3, max_viewers=None)
     guard.observe(reading("_" * 20), held=0, now=0.0)
     assert 0 == guard.observe(reading("_WWWW"), held=4, now=60.0)
-    assert (16, True) == (guard.room.free, guard.room.accepting)
+    assert (16, True) == (room(guard).free, room(guard).accepting)
 
 
 def test_the_way_back_needs_more_room_for_a_while() -> None:
@@ -115,18 +122,18 @@ def test_the_way_back_needs_more_room_for_a_while() -> None:
     for second in (61.0, 65.0, 61.0 + REOPEN_AFTER - 0.1):
         guard.observe(reading("_____WWWWW", limit=10), held=0, now=second)
         assert (False, "Apache workers are free" in (refuses(guard) or "")) == (
-            guard.room.accepting,
+            room(guard).accepting,
             True,
         )
     guard.observe(reading("_____WWWWW", limit=10), held=0, now=61.0 + REOPEN_AFTER)
     assert refuses(guard) is None
-    assert guard.room.accepting
+    assert room(guard).accepting
 
 
 def test_nothing_is_known_before_the_first_reading() -> None:
     """While the scoreboard can't be read, one viewer gets in, to be told why."""
     guard = Guard(reserve=None, max_viewers=None)
-    assert (None, None) == (guard.room.free, guard.room.reserve)
+    assert (None, None) == (room(guard).free, room(guard).reserve)
     assert refuses(guard) is None
     assert refuses(guard, held=1) is not None
 
@@ -144,9 +151,9 @@ def test_the_guard_never_takes_from_the_reserve(boards: list[str], reserve: int,
         now = reading(letters, limit=10 if known else None)
         held -= guard.observe(now, held=held, now=float(second))
         assert held >= 0
-        free = guard.room.free
+        free = room(guard).free
         assert free is not None
         while refuses(guard, held=held) is None:
             guard.joined(through_apache=True)
             held, free = held + 1, free - 1
-        assert free >= min(reserve, guard.room.free or 0)
+        assert free >= min(reserve, room(guard).free or 0)

@@ -137,14 +137,13 @@ class Guard:
             return self._reserve
         return max(RESERVE_LEAST, (self._workers or 0) // RESERVE_SHARE)
 
-    @property
-    def room(self) -> Room:
-        """What viewers are told."""
+    def room(self, *, connected: int, held: int) -> Room:
+        """Return what viewers are told."""
         return Room(
             limit=self._limit,
             reserve=None if self._workers is None else self.reserve,
             free=self._free,
-            accepting=self._has_room,
+            accepting=self.refusal(connected=connected, held=held, through_apache=True) is None,
         )
 
     @property

@@ -31,9 +31,11 @@ always there:
 - `server_limit`, `thread_limit`, `running_generation`, `restart_time`, `current_time`,
   `running_time`: the scoreboard's own;
 - `processes`: all of them, as columns `process_num`, `pid`, `generation`, `quiescing` (0 or 1) and
-  `workers`, how many slots each has. Slots are numbered from 0 on, through all processes in order;
+  `workers`, how many slots each has, which no delta changes. Slots are numbered from 0 on, through all
+  processes in order;
 - `tables`: strings to keep, by column (`client`, `request`, `vhost`): a position and the strings to
-  put there and behind it, over what stood there. Positions count from 1. A key's tables replace all;
+  put there and behind it, over what stood there. Positions count from 1, and no table has a hole. A
+  key's tables replace all;
 - `slots`: the slots that changed, as columns. Before a key frame every slot stands at its origin:
   status `.`, counters 0, instants never, strings empty, `generation` that of its process, and as
   `thread_num` its place in its process plus `process_num` times `thread_limit`.
@@ -51,7 +53,8 @@ column is left out when all of it is default: 0 for counters and strings, null f
   below 0 exactly for a request that has not ended: the stop is that of the request before;
 - `last_used` (sparse): milliseconds before `at_ms`, or null; by default the later of start and stop;
 - `thread_num`, `generation` (sparse): the value; by default as before;
-- `client`, `request`, `vhost`: a string, the position of one in its table, or 0 for as before.
+- `client`, `request`, `vhost`: a string, which may be the empty one, the position of one in its table,
+  or 0 for as before.
 
 Instants are cut to whole milliseconds; a stop that would come to stand on a later start by that is put
 one millisecond before it. So `request` of a slot is under way if, and only if, its stop is before its
@@ -59,7 +62,7 @@ start.
 
 A viewer may ask for less. `detail=states` leaves out all columns of `slots` but `slot` and `status`,
 all tables, and the virtual hosts of `rates`. `every=N` gives every N-th tick: `previous` is then not
-the tick before.
+the tick before, and who joins others at that pace first gets the sample that they hold.
 
 Versions: within v1 members, columns, tables and kinds of frames may be added, and none changes its
 meaning; what can't be said so is v2, another subprotocol.
