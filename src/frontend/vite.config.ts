@@ -24,6 +24,23 @@ function precompress(): Plugin {
   };
 }
 
+/**
+ * Gives `virtual:worker` the address of the shared worker's script, as a part of the page's own build: Vite's way
+ * with workers is a build of its own, and would put into it again what the page has.
+ */
+function sharedWorker(): Plugin {
+  return {
+    name: "shared-worker",
+    apply: "build",
+    resolveId: (source) => (source === "virtual:worker" ? "\0worker" : null),
+    load(id) {
+      if (id !== "\0worker") return null;
+      const chunk = this.emitFile({ type: "chunk", id: resolve("src/worker.ts"), name: "worker" });
+      return `export default import.meta.ROLLUP_FILE_URL_${chunk};`;
+    },
+  };
+}
+
 export default defineConfig({
   // Relative addresses: the page does not know its mount, the server's <base> does.
   base: "./",
@@ -36,5 +53,5 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     license: { fileName: "THIRD_PARTY.md" },
   },
-  plugins: [precompress()],
+  plugins: [sharedWorker(), precompress()],
 });

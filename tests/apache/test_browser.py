@@ -6,10 +6,12 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, WebSocket
+from playwright.sync_api import Browser, Page, WebSocket
 
 from tests.apache.load import in_flight
+from tests.apache.processes import wait_until
 from tests.apache.server import Case, Server, start
+from tests.browser.pages import clean_context, hide, wait_for
 
 pytestmark = [pytest.mark.apache, pytest.mark.browser]
 
@@ -50,6 +52,24 @@ def test_a_hidden_page_holds_no_worker(server: Server, page: Page) -> None:
     hide(page, hidden=False)
     wait_for(page, lambda: server.viewer_count() == 1, "a viewer again")
     page.get_by_test_id("connection").get_by_text("Live").wait_for(timeout=5000)
+
+
+def test_the_tabs_of_a_browser_hold_one_worker(server: Server, browser: Browser) -> None:
+    """Three tabs share one WebSocket, and say that the dashboard holds one worker of Apache's."""
+    with clean_context(browser) as context:
+        tabs = [context.new_page() for _ in range(3)]
+        for tab in tabs:
+            tab.goto(f"{server.url}/metrics/")
+        for tab in tabs:
+            tab.get_by_text("This dashboard holds 1 of 16 workers").wait_for(timeout=10_000)
+        assert server.viewer_count() == 1
+        tabs.pop(0).close()
+        hide(tabs.pop(0), hidden=True)
+        cells = tabs[0].get_by_test_id("process-row").first
+        cells.wait_for(state="attached", timeout=5000)
+        assert server.viewer_count() == 1
+        tabs[0].close()
+        wait_until(lambda: server.viewer_count() == 0, 10, "no viewer")
 
 
 def test_a_page_without_a_place_polls_and_says_why(page: Page) -> None:
@@ -141,24 +161,3 @@ class Watch:
             waiting = False
 
         opened.on("framereceived", came)
-
-
-def hide(page: Page, *, hidden: bool) -> None:
-    """Make the page believe that its tab is hidden: headless Chromium never hides one."""
-    page.evaluate(
-        """(hidden) => {
-            Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
-            const state = hidden ? "hidden" : "visible";
-            Object.defineProperty(document, "visibilityState", {value: state, configurable: true});
-            document.dispatchEvent(new Event("visibilitychange"));
-        }""",
-        hidden,
-    )
-
-
-def wait_for(page: Page, condition: Callable[[], bool], what: str, timeout: float = 15.0) -> None:
-    """Let the page live until the condition holds: its events come only while it is waited for."""
-    deadline = monotonic() + timeout
-    while not condition():
-        assert monotonic() < deadline, f"not within {timeout:g} s: {what}"
-        page.wait_for_timeout(20)

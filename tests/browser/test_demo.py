@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +12,7 @@ from playwright.sync_api import Browser, Page, Request, expect
 
 from mod_wsgi_dashboard.simulator import SCENARIOS
 from tests.browser.pages import clean_page
+from tests.browser.server import demo
 
 pytestmark = pytest.mark.browser
 
@@ -27,21 +23,6 @@ LOOKS: dict[str, dict[str, Any]] = {
     "dark": {"viewport": {"width": 1280, "height": 720}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True},
 }
-
-
-@contextmanager
-def demo(*arguments: str) -> Iterator[str]:
-    """Run `mod_wsgi-dashboard demo` on a free port; give its URL."""
-    command = [sys.executable, "-m", "mod_wsgi_dashboard.cli", "demo", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        found = re.search(r"http://\S+", server.stdout.readline())
-        assert found
-        try:
-            yield found.group()
-        finally:
-            server.terminate()
-            server.communicate(timeout=10)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -233,6 +233,26 @@ def test_a_frame_that_does_not_fit_is_refused(change: dict[str, Any]) -> None:
     assert decoder.decode(encoder.key()) == whole(latest)
 
 
+def test_a_delta_changes_no_number_of_processes() -> None:
+    """A delta with more or fewer processes, or slots in them, is none."""
+    encoder = Encoder()
+    first, second = samples([build_metrics("_W", "__"), build_metrics("_W", "__", pids=[1, 2])])
+    encoder.advance(first)
+    key = encoder.key()
+    encoder.advance(second)
+    delta = json.loads(encoder.delta())
+    columns = delta["processes"]
+    for changed in (
+        {name: column[:1] for name, column in columns.items()},
+        {name: column + column[:1] for name, column in columns.items()},
+        columns | {"workers": [2, 3]},
+    ):
+        decoder = Decoder()
+        decoder.decode(key)
+        with pytest.raises(FrameError):
+            decoder.decode(json.dumps(delta | {"processes": changed}))
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"tick":1}', "\x00", '{"frame":7}'])
 def test_what_is_no_frame_is_refused(text: str) -> None:
     """Text that is no frame at all is an error of its own, not a crash."""

@@ -2,47 +2,11 @@
  * The connection: WebSocket first, short polling when a WebSocket cannot be had. It owns retries and their timing,
  * and nothing of the page: clock, socket and fetch come from outside.
  */
-import { decode, FrameError, type Frame } from "./wire";
-
-export type Polling = { readonly why: "full"; readonly reason: string } | { readonly why: "no-upgrade" };
-export type Loss = "restart" | "lost" | "stale" | "refused";
-
-export type Connection =
-  | { readonly kind: "connecting" | "live" | "hidden" | "stopped" }
-  | ({ readonly kind: "polling" } & Polling)
-  | {
-      readonly kind: "reconnecting";
-      readonly why: Loss;
-      /** When the next try is due, and when the last frame came (ms since the epoch). */
-      readonly due: number;
-      readonly since: number | null;
-    };
-
-export type Problem =
-  | { readonly kind: "frame"; readonly error: FrameError }
-  | { readonly kind: "refused"; readonly status: number; readonly text: string };
-
-export interface SocketEvents {
-  message(data: unknown): void;
-  closed(code: number, reason: string): void;
-}
-
-export interface Outside {
-  now(): number;
-  random(): number;
-  setTimer(run: () => void, ms: number): number;
-  clearTimer(timer: number): void;
-  /** Opens `ws`; gives the function that closes it. */
-  open(events: SocketEvents): (code: number) => void;
-  /** Asks for `api/v1/snapshot`. */
-  fetch(headers: Record<string, string>, signal: AbortSignal): Promise<Response>;
-}
-
-export interface Listener {
-  connection(connection: Connection): void;
-  frame(frame: Frame): void;
-  problem(problem: Problem): void;
-}
+import { attempt, Decoder, type Decoded } from "./decoder";
+import type { Listener, Live, Loss, Polling } from "./live";
+import { Alarm, type Outside, type Socket } from "./outside";
+import { refusal } from "./refusal";
+import { SUBPROTOCOL } from "./wire";
 
 const NORMAL_CLOSURE = 1000;
 const GOING_AWAY = 1001;
@@ -57,49 +21,39 @@ const SILENCE_MS = 5_000;
 const SILENT_INTERVALS = 3;
 const POLL_MS = 5_000;
 const POLL_JITTER = 0.2;
-const RETRY_WHEN_FULL_MS = 30_000;
-const RETRY_WITHOUT_UPGRADE_MS = 60_000;
+/** When to try a socket again beside polling, unless the server says when. */
+const RETRY_MS = { full: 30_000, "no-upgrade": 60_000 } as const;
 const ANSWER_MS = 10_000;
-const REFUSAL_CHARACTERS = 500;
+/** An honest server does not send anybody away for longer. */
+const LONGEST_RETRY_MS = 600_000;
+const ASK_FOR_KEY = '{"key":true}';
+const ASK_FOR_KEY_MS = 1_000;
 
 interface Link {
   live: boolean;
-  close(code: number): void;
+  /** Null while nothing came, and for the plain format. */
+  decoder: Decoder | null;
+  /** A key frame is wanted and did not come yet. */
+  wanting: boolean;
+  socket: Socket | null;
 }
 
-class Alarm {
-  #timer: number | null = null;
-
-  constructor(private readonly outside: Outside) {}
-
-  set(ms: number, run: () => void): void {
-    this.clear();
-    this.#timer = this.outside.setTimer(() => {
-      this.#timer = null;
-      run();
-    }, ms);
-  }
-
-  clear(): void {
-    if (this.#timer !== null) this.outside.clearTimer(this.#timer);
-    this.#timer = null;
-  }
-}
-
-export class Feed {
+export class Feed implements Live {
   readonly #watchdog: Alarm;
   readonly #retry: Alarm;
   readonly #nextPoll: Alarm;
   readonly #answer: Alarm;
+  readonly #asking: Alarm;
   #running = false;
   #link: Link | null = null;
   #request: AbortController | null = null;
   #polling: Polling | null = null;
   #etag: string | null = null;
   #intervalMs = 1000;
-  #seats = true;
+  #accepting = true;
   #frameAt: number | null = null;
-  #triedAt = 0;
+  #socketDue = 0;
+  #keyAskedAt = Number.NEGATIVE_INFINITY;
   #backoff = 0;
   #failures = 0;
   /** The server answered a plain request while no socket brought a frame. */
@@ -113,22 +67,34 @@ export class Feed {
     this.#retry = new Alarm(outside);
     this.#nextPoll = new Alarm(outside);
     this.#answer = new Alarm(outside);
+    this.#asking = new Alarm(outside);
   }
 
-  /** Start, or go on after a pause; nothing happens while it runs. */
   resume(): void {
     if (this.#running) return;
     this.#running = true;
     this.#connect();
   }
 
-  /** Give the Apache worker back at once; a hidden page needs none. */
   pause(): void {
     this.#halt("hidden");
   }
 
   stop(): void {
     this.#halt("stopped");
+  }
+
+  /** Ask for a key frame, for who holds none; the one that is under way serves all who want one by then. */
+  wantKey(): void {
+    const link = this.#link;
+    if (link === null || link.decoder === null || link.wanting) return;
+    link.wanting = true;
+    const wait = this.#keyAskedAt + ASK_FOR_KEY_MS - this.outside.now();
+    // No longer than that, even if the clock was set back.
+    this.#asking.set(Math.min(ASK_FOR_KEY_MS, Math.max(0, wait)), () => {
+      this.#keyAskedAt = this.outside.now();
+      link.socket?.send(ASK_FOR_KEY);
+    });
   }
 
   #halt(kind: "hidden" | "stopped"): void {
@@ -142,26 +108,36 @@ export class Feed {
   }
 
   #connect(): void {
-    this.#triedAt = this.outside.now();
     if (this.#polling === null) this.listener.connection({ kind: "connecting" });
-    const link: Link = { live: false, close: () => undefined };
+    const link: Link = { live: false, decoder: null, wanting: false, socket: null };
     this.#link = link;
-    link.close = this.outside.open({
-      message: (data) => {
-        if (this.#link === link) this.#received(link, data);
+    const events = {
+      message: (data: unknown, protocol: string) => {
+        if (this.#link === link) this.#received(link, data, protocol);
       },
-      closed: (code, reason) => {
+      closed: (code: number, reason: string) => {
         if (this.#link === link) this.#closed(link, code, reason);
       },
-    });
+    };
+    link.socket = this.outside.open(events, this.#offer());
     this.#watch(link);
+  }
+
+  /**
+   * Browsers give up a socket whose server selects none of the subprotocols on offer, as one does that is older than
+   * they. So where plain requests are answered, the last try offers none.
+   */
+  #offer(): readonly string[] {
+    const last = this.#polling === null && this.#answers && this.#failures >= SOCKET_TRIES - 1;
+    return last ? [] : [SUBPROTOCOL];
   }
 
   #drop(): void {
     this.#watchdog.clear();
+    this.#asking.clear();
     const link = this.#link;
     this.#link = null;
-    link?.close(NORMAL_CLOSURE);
+    link?.socket?.close(NORMAL_CLOSURE);
   }
 
   #watch(link: Link): void {
@@ -172,20 +148,28 @@ export class Feed {
     });
   }
 
-  #received(link: Link, data: unknown): void {
+  #received(link: Link, data: unknown, protocol: string): void {
     if (!link.live) {
       link.live = true;
+      link.decoder = protocol === SUBPROTOCOL ? new Decoder() : null;
       this.#backoff = this.#failures = 0;
       this.#answers = false;
       this.#leavePolling();
       this.listener.connection({ kind: "live" });
     }
-    this.#accept(data);
-    this.#watch(link);
+    const decoded = this.#accept(data, link.decoder);
+    if (link.decoder?.whole) {
+      link.wanting = false;
+      this.#asking.clear();
+    }
+    if (decoded === "broken") this.wantKey();
+    // A chain that does not heal is as good as silence.
+    else if (decoded !== "unknown") this.#watch(link);
   }
 
   #closed(link: Link, code: number, reason: string): void {
     this.#watchdog.clear();
+    this.#asking.clear();
     this.#link = null;
     if (code === TRY_AGAIN_LATER) this.#poll({ why: "full", reason });
     else this.#lost(link, code === GOING_AWAY ? "restart" : link.live ? "lost" : "refused");
@@ -193,7 +177,7 @@ export class Feed {
 
   #lost(link: Link, why: Loss): void {
     // A try beside polling failed: polling goes on.
-    if (this.#polling !== null) return;
+    if (this.#polling !== null) return this.#postpone(RETRY_MS[this.#polling.why]);
     if (!link.live) this.#failures += 1;
     if (this.#failures >= SOCKET_TRIES && this.#answers) this.#poll({ why: "no-upgrade" });
     else if (this.#failures >= SOCKET_TRIES - 1) void this.#probe(why);
@@ -202,7 +186,7 @@ export class Feed {
 
   /** Asked before the last socket try, not after it: a server that came back in between is not without upgrade. */
   async #probe(why: Loss): Promise<void> {
-    const answered = await this.#ask();
+    const answered = await this.#question();
     if (answered === null) return;
     this.#answers = answered;
     this.#reconnect(why);
@@ -219,12 +203,13 @@ export class Feed {
   #poll(polling: Polling): void {
     const already = this.#polling !== null;
     this.#polling = polling;
+    this.#postpone(RETRY_MS[polling.why]);
     this.listener.connection({ kind: "polling", ...polling });
     if (!already) void this.#pollOnce();
   }
 
   async #pollOnce(): Promise<void> {
-    const answered = await this.#ask();
+    const answered = await this.#question();
     if (answered === null) return;
     if (!answered) {
       this.#leavePolling();
@@ -245,14 +230,17 @@ export class Feed {
     this.#request = null;
   }
 
+  /** Later by chance: of many pages that were sent away at once, not all shall come back at once. */
+  #postpone(ms: number): void {
+    this.#socketDue = this.outside.now() + ms * (1 + RETRY_JITTER * this.outside.random());
+  }
+
   #socketIsDue(): boolean {
-    const waited = this.outside.now() - this.#triedAt;
-    if (this.#polling?.why === "full") return this.#seats && waited >= RETRY_WHEN_FULL_MS;
-    return waited >= RETRY_WITHOUT_UPGRADE_MS;
+    return this.outside.now() >= this.#socketDue && (this.#accepting || this.#polling?.why !== "full");
   }
 
   /** Whether the dashboard itself answered; null if the answer is no longer wanted. */
-  async #ask(): Promise<boolean | null> {
+  async #question(): Promise<boolean | null> {
     const request = new AbortController();
     this.#request = request;
     this.#answer.set(ANSWER_MS, () => request.abort());
@@ -272,51 +260,28 @@ export class Feed {
   }
 
   #answered(response: Response, body: string): boolean {
+    const retryAfter = response.headers.get("Retry-After") ?? "";
+    if (this.#polling?.why === "full" && /^\d+$/.test(retryAfter)) {
+      this.#postpone(Math.min(LONGEST_RETRY_MS, Number(retryAfter) * 1000));
+    }
     if (response.status === 304) return true;
     const json = (response.headers.get("Content-Type") ?? "").startsWith("application/json");
     if (response.ok || (response.status === 503 && json)) {
       this.#etag = response.headers.get("ETag");
-      return this.#accept(body);
+      return this.#accept(body, null) !== null;
     }
     this.listener.problem({ kind: "refused", status: response.status, text: refusal(response, body) });
     return false;
   }
 
-  #accept(data: unknown): boolean {
-    let frame: Frame;
-    try {
-      frame = decode(data);
-    } catch (error) {
-      if (!(error instanceof FrameError)) throw error;
-      this.listener.problem({ kind: "frame", error });
-      return false;
-    }
+  /** Hand a frame on; null if it is a bad one. */
+  #accept(data: unknown, decoder: Decoder | null): Decoded | null {
+    const decoded = attempt(data, decoder, (problem) => this.listener.problem(problem));
+    if (decoded === null || decoded === "broken" || decoded === "unknown") return decoded;
     this.#frameAt = this.outside.now();
-    this.#intervalMs = frame.interval * 1000;
-    this.#seats = frame.viewers.connected < frame.viewers.limit;
-    this.listener.frame(frame);
-    return true;
+    this.#intervalMs = decoded.interval * 1000;
+    this.#accepting = decoded.viewers.accepting;
+    this.listener.frame(decoded, { text: String(data), v1: decoder !== null });
+    return decoded;
   }
-}
-
-/** The server's own words, if they are words: an HTML error page is not. */
-function refusal(response: Response, body: string): string {
-  const type = response.headers.get("Content-Type") ?? "";
-  let words = type.startsWith("text/plain") ? body : "";
-  if (/^application\/(problem\+)?json/.test(type)) words = detail(body);
-  return words.slice(0, REFUSAL_CHARACTERS);
-}
-
-function detail(body: string): string {
-  try {
-    const value: unknown = JSON.parse(body);
-    if (typeof value === "object" && value !== null) {
-      const problem = value as Readonly<Record<string, unknown>>;
-      const words = [problem["detail"], problem["error"], problem["title"]].find((item) => typeof item === "string");
-      if (typeof words === "string") return words;
-    }
-  } catch {
-    // Not JSON after all: its text is still the best there is.
-  }
-  return body;
 }

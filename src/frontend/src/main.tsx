@@ -1,30 +1,31 @@
-/** Ties the page together: the browser's own clock, socket and visibility on one side, signals and views on the other. */
+/** Ties the page together: the browser's worker, socket and visibility on one side, signals and views on the other. */
 import { effect } from "@preact/signals";
 import { render } from "preact";
+import workerScript from "virtual:worker";
 
-import { Feed, type Outside } from "./feed";
+import { Feed } from "./feed";
+import type { FromTab, ToTab } from "./hub";
+import { browser, clock } from "./outside";
 import { complain, connected, connection, now, receive, says, scheme } from "./state";
 import * as strings from "./strings";
+import { Tab, type Connect } from "./tab";
 import { App } from "./views/App";
 import type { Frame } from "./wire";
 
-const socketUrl = new URL("ws", document.baseURI);
-socketUrl.protocol = socketUrl.protocol === "https:" ? "wss:" : "ws:";
-const snapshotUrl = new URL("api/v1/snapshot", document.baseURI);
-const place = location.host + new URL(".", document.baseURI).pathname;
+const base = new URL(".", document.baseURI);
+const socketUrl = new URL("ws", base);
+socketUrl.protocol = base.protocol === "https:" ? "wss:" : "ws:";
+const addresses = { socket: socketUrl.href, snapshot: new URL("api/v1/snapshot", base).href };
 
-const outside: Outside = {
-  now: () => Date.now(),
-  random: () => Math.random(),
-  setTimer: (run, ms) => window.setTimeout(run, ms),
-  clearTimer: (timer) => window.clearTimeout(timer),
-  open(events) {
-    const socket = new WebSocket(socketUrl);
-    socket.onmessage = (event) => events.message(event.data);
-    socket.onclose = (event) => events.closed(event.code, event.reason);
-    return (code) => socket.close(code);
-  },
-  fetch: (headers, signal) => fetch(snapshotUrl, { headers, signal, cache: "no-store" }),
+const connect: Connect = (events) => {
+  // Named, so that of two dashboards on one origin each has its own.
+  const worker = new SharedWorker(workerScript, { type: "module", name: addresses.socket });
+  worker.onerror = () => events.failed();
+  worker.port.onmessage = ({ data }: MessageEvent<ToTab>) => events.message(data);
+  return {
+    say: (message: FromTab) => worker.port.postMessage(message),
+    close: () => worker.port.close(),
+  };
 };
 
 let next: Frame | null = null;
@@ -40,11 +41,12 @@ function show(frame: Frame): void {
   next = frame;
 }
 
-const feed = new Feed(outside, { connection: connected, frame: show, problem: complain });
+const listener = { connection: connected, frame: show, problem: complain };
+const live = new Tab(clock, addresses, connect, () => new Feed(browser(addresses), listener), listener);
 
 function follow(): void {
-  if (document.hidden) feed.pause();
-  else feed.resume();
+  if (document.hidden) live.pause();
+  else live.resume();
 }
 
 for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
@@ -62,9 +64,9 @@ effect(() => {
 
 const root = document.getElementById("app");
 if (root === null) throw new Error("the page has no #app");
-render(<App place={place} />, root);
+render(<App place={base.host + base.pathname} />, root);
 
 document.addEventListener("visibilitychange", follow);
-window.addEventListener("pagehide", () => feed.stop());
+window.addEventListener("pagehide", () => live.stop());
 window.addEventListener("pageshow", follow);
 follow();

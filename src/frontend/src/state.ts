@@ -2,7 +2,7 @@
 import { batch, computed, signal } from "@preact/signals";
 
 import { inFlight, processRows, remember, slotDetails, verdict, type Point, type Slot } from "./derive";
-import type { Connection, Problem } from "./feed";
+import type { Connection, Problem } from "./live";
 import * as strings from "./strings";
 import type { Failure, Frame, Sample } from "./wire";
 
@@ -51,7 +51,8 @@ export const details = computed(() =>
 );
 
 const latest = computed(() => failure.value ?? sample.value);
-export const viewers = computed(() => latest.value?.viewers ?? null);
+/** How many Apache workers all viewers of the dashboard hold; null if the server does not say. */
+export const holding = computed(() => latest.value?.viewers.holding ?? null);
 export const notices = computed(() => latest.value?.notices ?? []);
 
 export const error = computed(() => {

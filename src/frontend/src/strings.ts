@@ -1,7 +1,8 @@
 /** Every word the page says, and how it writes numbers. */
-import type { Connection, Loss, Problem } from "./feed";
+import type { Expected } from "./check";
 import type { ProcessRow, Request, SlotDetails, Verdict } from "./derive";
-import type { Expected, Sample, Status } from "./wire";
+import type { Connection, Loss, Problem } from "./live";
+import type { Sample, Status } from "./wire";
 
 export const PRODUCT = "mod_wsgi dashboard";
 export const NOT_AVAILABLE = "not available";
@@ -147,6 +148,7 @@ const EXPECTED: Readonly<Record<Expected, string>> = {
   object: "is not an object",
   list: "is not a list",
   short: "is too long",
+  fitting: "does not fit the rest",
   integer: "is not an integer",
   number: "is not a number",
   interval: "is not a time between 0 and 3600 s",
@@ -157,7 +159,7 @@ const EXPECTED: Readonly<Record<Expected, string>> = {
 
 export function problem(what: Problem): string {
   if (what.kind === "frame") {
-    const { path, expected } = what.error;
+    const { path, expected } = what;
     return `The server sent a bad frame: ${path === "" ? "it" : path} ${EXPECTED[expected]}.`;
   }
   return what.text === "" ? `The server answered HTTP ${what.status}.` : what.text;
@@ -185,8 +187,12 @@ export function basis(says: Verdict): string {
 export const title = (says: Verdict, host: string): string =>
   `${count(says.busy)}/${count(says.of)} busy · ${host}`;
 
-export const viewers = ({ connected, limit }: Sample["viewers"]): string =>
-  `this dashboard holds ${count(connected)} of ${plural(limit, "viewer place")}`;
+/** What the dashboard itself costs the server; `workers` is null while their number is not known. */
+export function holding(held: number, workers: number | null): string {
+  if (held === 0) return "This dashboard holds no Apache worker";
+  if (workers === null) return `This dashboard holds ${plural(held, "worker")}`;
+  return `This dashboard holds ${count(held)} of ${plural(workers, "worker")}`;
+}
 
 export const outdated = (ms: number): string => `The numbers below are of ${timeOfDay(ms)}.`;
 

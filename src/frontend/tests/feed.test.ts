@@ -2,9 +2,10 @@ import { describe, expect, test } from "vitest";
 
 import { connection as words, problem as complaint } from "../src/strings";
 import { json, never, unreachable, World } from "./outside";
-import { failureOf, sampleOf } from "./samples";
+import { deltaOf, failureOf, keyOf, sampleOf, VIEWERS } from "./samples";
 
-const fullHouse = { viewers: { connected: 2, limit: 2 } };
+const fullHouse = { viewers: { ...VIEWERS, accepting: false } };
+const ASK = '{"key":true}';
 
 function started(): World {
   const world = new World();
@@ -38,7 +39,7 @@ describe("live", () => {
 
   test("an error sample is a frame like any other", () => {
     const world = started();
-    world.socket.events.message(JSON.stringify(failureOf("no scoreboard")));
+    world.socket.events.message(JSON.stringify(failureOf("no scoreboard")), "");
     expect(world.state).toEqual({ kind: "live" });
     expect(world.frames).toMatchObject([{ error: "no scoreboard" }]);
   });
@@ -50,6 +51,105 @@ describe("live", () => {
     expect(world.socket.closedWith).toBeNull();
     world.tick();
     expect(world.frames).toHaveLength(1);
+  });
+});
+
+describe("mod-wsgi-dashboard.v1", () => {
+  /** Live, with a key frame of tick 1. */
+  function chained(): World {
+    const world = started();
+    world.frame(keyOf(1));
+    return world;
+  }
+
+  test("it is offered, and its frames are samples", () => {
+    const world = chained();
+    world.frame(deltaOf(2, { slots: { slot: [1], status: "W" } }));
+    expect(world.socket.offered).toEqual(["mod-wsgi-dashboard.v1"]);
+    expect(world.state).toEqual({ kind: "live" });
+    expect(world.frames).toMatchObject([{ tick: 1 }, { tick: 2, snapshot: { processes: [{ workers: [{}, { status: "W" }] }] } }]);
+    expect(world.messages.map((message) => message.v1)).toEqual([true, true]);
+  });
+
+  test("a broken chain: nothing new is shown, and a key frame is asked for once", async () => {
+    const world = chained();
+    for (const tick of [3, 4, 5]) {
+      world.frame(deltaOf(tick));
+      await world.pass(1000);
+    }
+    expect(world.frames).toHaveLength(1);
+    expect(world.socket.heard).toEqual([ASK]);
+    world.frame(keyOf(6));
+    world.frame(deltaOf(7));
+    expect(world.frames.map((frame) => frame.tick)).toEqual([1, 6, 7]);
+    expect(world.problems).toEqual([]);
+  });
+
+  test("it asks at most once a second, and not if a key came by itself", async () => {
+    const world = chained();
+    world.feed.wantKey();
+    world.feed.wantKey();
+    await world.pass(0);
+    world.frame(keyOf(2));
+    world.feed.wantKey();
+    await world.pass(999);
+    expect(world.socket.heard).toHaveLength(1);
+    await world.pass(1);
+    expect(world.socket.heard).toHaveLength(2);
+    world.frame(keyOf(3));
+    world.feed.wantKey();
+    world.frame(keyOf(4));
+    await world.pass(2000);
+    expect(world.socket.heard).toHaveLength(2);
+  });
+
+  test("a chain that does not heal is as good as silence", async () => {
+    const world = chained();
+    for (let tick = 3; tick < 8; tick++) {
+      world.frame(deltaOf(tick));
+      await world.pass(1000);
+    }
+    expect(world.state).toMatchObject({ kind: "reconnecting", why: "stale" });
+  });
+
+  test("a bad frame is named, and breaks the chain", async () => {
+    const world = chained();
+    world.frame(deltaOf(2, { slots: { slot: [9], status: "W" } }));
+    expect(world.problems.map(complaint)).toEqual(["The server sent a bad frame: slots.slot[0] does not fit the rest."]);
+    world.frame(deltaOf(3));
+    await world.pass(0);
+    expect(world.socket.heard).toEqual([ASK]);
+  });
+
+  test("no delta continues what another socket brought", async () => {
+    const world = chained();
+    await world.lose(1006);
+    await world.pass(300);
+    world.frame(deltaOf(2));
+    expect(world.frames).toHaveLength(1);
+  });
+
+  test("frames of an unknown kind are passed over", () => {
+    const world = chained();
+    world.frame({ frame: "bookmark", text: "deployed" });
+    world.frame(deltaOf(2));
+    expect(world.frames.map((frame) => frame.tick)).toEqual([1, 2]);
+    expect(world.problems).toEqual([]);
+  });
+
+  test("a browser refuses a server that selects none: where plain requests are answered, the last try offers none", async () => {
+    const world = started();
+    world.answer = json(sampleOf([]));
+    await world.lose(1006);
+    await world.pass(300);
+    await world.lose(1006);
+    await world.pass(600);
+    expect(world.sockets.map((socket) => socket.offered.length)).toEqual([1, 1, 0]);
+    world.tick();
+    expect(world.state).toEqual({ kind: "live" });
+    await world.lose(1006);
+    await world.pass(300);
+    expect(world.socket.offered).toHaveLength(1);
   });
 });
 
@@ -110,7 +210,7 @@ describe("reconnecting", () => {
     const world = started();
     await world.pass(5300);
     const [old] = world.sockets;
-    old?.events.message(JSON.stringify(sampleOf([])));
+    old?.events.message(JSON.stringify(sampleOf([])), "");
     old?.events.closed(1000, "");
     expect(world.frames).toHaveLength(0);
     expect(world.state).toEqual({ kind: "connecting" });
@@ -149,7 +249,7 @@ describe("polling, because all places are taken (1013)", () => {
     expect(world.asked.map((question) => question.at)).toEqual([0, 5000, 25_000, 45_000]);
   });
 
-  test("while no place is free, no socket is tried", async () => {
+  test("while the server would not let one more in, no socket is tried", async () => {
     const world = await full();
     await world.pass(300_000);
     expect(world.sockets).toHaveLength(1);
@@ -168,6 +268,35 @@ describe("polling, because all places are taken (1013)", () => {
     expect(world.sockets).toHaveLength(2);
     await world.pass(1);
     expect(world.sockets).toHaveLength(3);
+  });
+
+  test("the server says when to try again: so long after it last said so", async () => {
+    const world = await full();
+    world.answer = json(sampleOf([], fullHouse), { headers: { "Retry-After": "12" } });
+    await world.pass(40_000);
+    world.answer = json(sampleOf([]));
+    await world.pass(11_999);
+    expect(world.sockets).toHaveLength(1);
+    await world.pass(3_001);
+    expect(world.sockets.map((socket) => socket.openedAt)).toEqual([0, 55_000]);
+  });
+
+  test.each(["-5", "1e3", "Fri, 31 Dec 1999 23:59:59 GMT", ""])("Retry-After: %j is none", async (value) => {
+    const world = await full();
+    world.answer = json(sampleOf([]), { headers: { "Retry-After": value } });
+    await world.pass(30_000);
+    expect(world.sockets.map((socket) => socket.openedAt)).toEqual([0, 30_000]);
+  });
+
+  test("jitter lengthens the wait", async () => {
+    const world = started();
+    world.luck = 0.5;
+    world.answer = json(sampleOf([]));
+    await world.lose(1013);
+    await world.pass(34_499);
+    expect(world.sockets).toHaveLength(1);
+    await world.pass(6_000);
+    expect(world.sockets).toHaveLength(2);
   });
 
   test("with the first frame on a socket, polling ends", async () => {

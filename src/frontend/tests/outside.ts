@@ -1,6 +1,8 @@
 /** A world without a browser: a clock that is moved by hand, sockets and answers that the test gives. */
-import { Feed, type Connection, type Outside, type Problem, type SocketEvents } from "../src/feed";
-import type { Frame } from "../src/wire";
+import { Feed } from "../src/feed";
+import type { Connection, Listener, Message, Problem } from "../src/live";
+import type { Outside, Socket, SocketEvents } from "../src/outside";
+import { SUBPROTOCOL, type Frame } from "../src/wire";
 import { sampleOf } from "./samples";
 
 interface Timer {
@@ -12,6 +14,8 @@ interface Timer {
 export interface FakeSocket {
   readonly events: SocketEvents;
   readonly openedAt: number;
+  readonly offered: readonly string[];
+  readonly heard: string[];
   closedWith: number | null;
 }
 
@@ -33,12 +37,17 @@ export class World implements Outside {
   readonly asked: { readonly at: number; readonly headers: Record<string, string> }[] = [];
   readonly said: Connection[] = [];
   readonly frames: Frame[] = [];
+  readonly messages: Message[] = [];
   readonly problems: Problem[] = [];
-  readonly feed = new Feed(this, {
+  readonly listener: Listener = {
     connection: (connection) => this.said.push(connection),
-    frame: (frame) => this.frames.push(frame),
+    frame: (frame, message) => {
+      this.frames.push(frame);
+      this.messages.push(message);
+    },
     problem: (problem) => this.problems.push(problem),
-  });
+  };
+  readonly feed = new Feed(this, this.listener);
   #timers: Timer[] = [];
   #ids = 0;
 
@@ -55,11 +64,14 @@ export class World implements Outside {
     this.#timers = this.#timers.filter((timer) => timer.id !== id);
   }
 
-  open(events: SocketEvents): (code: number) => void {
-    const socket: FakeSocket = { events, openedAt: this.time, closedWith: null };
+  open(events: SocketEvents, offered: readonly string[]): Socket {
+    const socket: FakeSocket = { events, openedAt: this.time, offered, heard: [], closedWith: null };
     this.sockets.push(socket);
-    return (code) => {
-      socket.closedWith = code;
+    return {
+      send: (text) => socket.heard.push(text),
+      close: (code) => {
+        socket.closedWith = code;
+      },
     };
   }
 
@@ -102,8 +114,14 @@ export class World implements Outside {
     return this.said.at(-1);
   }
 
+  /** A sample of the plain format comes. */
   tick(changes: Record<string, unknown> = {}): void {
-    this.socket.events.message(JSON.stringify(sampleOf([], changes)));
+    this.socket.events.message(JSON.stringify(sampleOf([], changes)), "");
+  }
+
+  /** A frame of v1 comes. */
+  frame(frame: unknown): void {
+    this.socket.events.message(JSON.stringify(frame), SUBPROTOCOL);
   }
 
   /** Closes the newest socket from the server's side. */

@@ -5,6 +5,8 @@ type Loose = Record<string, unknown>;
 
 export const AT = 1_000_000;
 
+export const VIEWERS = { connected: 1, limit: 2, holding: 1, free: 3, reserve: 2, accepting: true };
+
 export function worker(changes: Partial<Worker> = {}): Worker {
   return {
     thread_num: 0,
@@ -65,14 +67,33 @@ export function sampleOf(processes: readonly unknown[], changes: Loose = {}): Lo
       max_request_workers: null,
       extended_status: true,
     },
-    viewers: { connected: 1, limit: 2 },
+    viewers: VIEWERS,
     notices: [],
     ...changes,
   };
 }
 
 export function failureOf(error: string): Loose {
-  return { tick: 2, at: AT, interval: 1, error, viewers: { connected: 1, limit: 2 }, notices: [] };
+  return { tick: 2, at: AT, interval: 1, error, viewers: VIEWERS, notices: [] };
+}
+
+/** The scoreboard of `sampleOf([process(7, [worker(), worker()])])` as a key frame of v1: its workers never worked. */
+export function keyOf(tick: number, changes: Loose = {}): Loose {
+  const { snapshot, at, ...rest } = sampleOf([], changes);
+  return {
+    ...rest,
+    frame: "key",
+    tick,
+    at_ms: (AT + tick) * 1000,
+    ...(snapshot as Loose),
+    processes: { process_num: [0], pid: [7], generation: [0], quiescing: [0], workers: [2] },
+    slots: { slot: [0, 1], status: "__" },
+    ...changes,
+  };
+}
+
+export function deltaOf(tick: number, changes: Loose = {}): Loose {
+  return { frame: "delta", tick, previous: tick - 1, at_ms: (AT + tick) * 1000, rates: sampleOf([])["rates"], ...changes };
 }
 
 export function asSample(frame: Frame): Sample {

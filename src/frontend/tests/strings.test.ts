@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { Verdict } from "../src/derive";
-import { bytes, connection, requestsTile, seconds, verdict } from "../src/strings";
+import { bytes, connection, holding, requestsTile, seconds, verdict } from "../src/strings";
 import { decode } from "../src/wire";
 import { asSample, sampleOf } from "./samples";
 
@@ -17,6 +17,15 @@ describe("verdict", () => {
   ])("%j", (says, expected) => {
     expect(verdict(says)).toBe(expected);
   });
+});
+
+test.each([
+  [3, 400, "This dashboard holds 3 of 400 workers"],
+  [1, 1, "This dashboard holds 1 of 1 worker"],
+  [2, null, "This dashboard holds 2 workers"],
+  [0, 400, "This dashboard holds no Apache worker"],
+])("%d of %j workers: %s", (held, workers, expected) => {
+  expect(holding(held, workers)).toBe(expected);
 });
 
 test.each([

@@ -3,7 +3,8 @@ import { gunzipSync } from "node:zlib";
 
 import { describe, expect, test } from "vitest";
 
-import { decode, FrameError } from "../src/wire";
+import { FrameError } from "../src/check";
+import { decode } from "../src/wire";
 import { failureOf, process, sampleOf, worker } from "./samples";
 
 const good = () => structuredClone(sampleOf([process(7, [worker()])]));
@@ -40,6 +41,12 @@ describe("decode", () => {
     expect(decode(JSON.stringify({ ...good(), findings: [1] }))).toEqual(good());
   });
 
+  test("of an older server's viewers nothing is made up", () => {
+    const viewers = { connected: 1, limit: 2 };
+    const unsaid = { holding: null, free: null, reserve: null, accepting: true };
+    expect(decode(JSON.stringify({ ...good(), viewers }))).toEqual({ ...good(), viewers: { ...viewers, ...unsaid } });
+  });
+
   test.each([
     ["not JSON", "{", ": json"],
     ["a number that JSON does not have", '{"at": NaN}', ": json"],
@@ -59,6 +66,8 @@ describe("decode", () => {
     [["interval"], 1e9, "interval: interval"],
     [["notices"], ["fine", 1], "notices[1]: text"],
     [["viewers", "limit"], null, "viewers.limit: integer"],
+    [["viewers", "holding"], "1", "viewers.holding: integer"],
+    [["viewers", "accepting"], 1, "viewers.accepting: boolean"],
     [["rates", "requests_per_second"], "3", "rates.requests_per_second: number"],
     [["rates", "states", "W"], null, "rates.states.W: integer"],
     [["rates", "vhosts", 0, "vhost"], 1, "rates.vhosts[0].vhost: text"],

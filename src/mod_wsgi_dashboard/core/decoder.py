@@ -105,6 +105,8 @@ class Decoder:
         else:
             if sum(frame.processes.workers) > wire.MOST_SLOTS:
                 raise ValueError("there are too many slots")
+            if held is not None and len(frame.processes.pid) != len(before):
+                raise ValueError("a delta can't change the number of processes")
             heads = [getattr(frame.processes, name) for name in wire.Processes.__struct_fields__]
             processes = []
             for number, (place, pid, generation, quiescing, count) in enumerate(

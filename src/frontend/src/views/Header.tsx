@@ -1,4 +1,4 @@
-import { connection, now, viewers } from "../state";
+import { connection, holding, now, says } from "../state";
 import * as strings from "../strings";
 
 export function Header({ place }: { readonly place: string }) {
@@ -7,7 +7,11 @@ export function Header({ place }: { readonly place: string }) {
       <h1>{strings.PRODUCT}</h1>
       <p class="place">{place}</p>
       <Connection />
-      {viewers.value !== null && <p class="viewers">{strings.viewers(viewers.value)}</p>}
+      {holding.value !== null && (
+        <p class="holding" data-testid="holding">
+          {strings.holding(holding.value, says.value?.of ?? null)}
+        </p>
+      )}
     </header>
   );
 }
