@@ -54,7 +54,7 @@ SLICE_VIEWERS = 16
 BEHIND = 2.0
 
 # A pong costs as much as five frames (aiohttp reads and wakes a task for it): so many a second, at most.
-PINGS_PER_SECOND = 100
+PINGS_PER_SECOND = 25
 
 # Consecutive multiples of it fall evenly between 0 and 1: the golden ratio's fraction.
 SPREAD = 0.618034
@@ -178,8 +178,8 @@ class Hub:
     Args:
         encoders: makes the encoder for a `Kind.format`.
         stall_timeout: seconds without a byte taken after which a viewer is aborted.
-        heartbeat: seconds between pings, more where there are more than a thousand viewers; one that
-            is silent for three of them is aborted.
+        heartbeat: seconds between pings, more where that would be more than `PINGS_PER_SECOND`; a
+            viewer that is silent for three of them is aborted.
         keepalive: seconds after which a viewer gets an unasked pong if it got nothing else.
         clock: monotonic seconds.
     """

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mod_wsgi_dashboard.core.rates import VHOSTS_LISTED, Reading, VhostRates, read
 from mod_wsgi_dashboard.core.redaction import Redactor
-from mod_wsgi_dashboard.core.scoreboard import STATUSES, parse
+from mod_wsgi_dashboard.core.scoreboard import STATUSES, Reader, Scoreboard, parse
+from tests.boards import histories
 from tests.conftest import CAPTURES, build_metrics, load_capture
 
 PLAIN = Redactor(enabled=False)
@@ -226,3 +227,57 @@ def test_no_sequence_makes_a_count_go_backwards(
         last = reading.totals.requests
         assert (reading.rates.requests_per_second or 0.0) >= 0.0
         assert (reading.rates.bytes_per_second or 0.0) >= 0.0
+
+
+def served_between(before: Scoreboard | None, now: Scoreboard) -> tuple[int, int]:
+    """Count, slot by slot, what was served from one scoreboard to the next."""
+    slots = [worker for process in now.processes for worker in process.workers]
+    old = [worker for process in before.processes for worker in process.workers] if before else []
+    same = before is not None and [len(p.workers) for p in before.processes] == [
+        len(p.workers) for p in now.processes
+    ]
+    if not same:
+        return sum(w.access_count for w in slots), sum(w.bytes_served for w in slots)
+    requests = sent = 0
+    for was, is_now in zip(old, slots, strict=True):
+        requests += is_now.access_count - (
+            was.access_count if is_now.access_count >= was.access_count else 0
+        )
+        sent += is_now.bytes_served - (
+            was.bytes_served if is_now.bytes_served >= was.bytes_served else 0
+        )
+    return requests, sent
+
+
+@settings(deadline=None)
+@given(histories())
+def test_counting_what_changed_is_counting_all(history: list[Any]) -> None:
+    """However a scoreboard came about, its figures are those that it has when it is read alone."""
+    reader, previous = Reader(Redactor()), None
+    for metrics in history:
+        if metrics is None:
+            continue
+        scoreboard = reader.read(metrics)
+        assert scoreboard == parse(metrics, Redactor())
+        reading = read(scoreboard, previous=previous, elapsed=1.0)
+        alone = read(parse(metrics, Redactor()), previous=None, elapsed=0.0)
+        assert alone.capacity == reading.capacity
+        assert alone.standing == reading.standing
+        for name in (
+            "busy",
+            "idle",
+            "graceful",
+            "open",
+            "states",
+            "processes",
+            "websockets",
+            "accesses",
+        ):
+            assert getattr(alone.rates, name) == getattr(reading.rates, name)
+        assert {(v.vhost, v.busy) for v in alone.rates.vhosts} == {
+            (v.vhost, v.busy) for v in reading.rates.vhosts
+        }
+        if previous is not None and reading.capacity.extended_status:
+            served = served_between(previous.scoreboard, scoreboard)
+            assert served == (reading.rates.requests_per_second, reading.rates.bytes_per_second)
+        previous = reading

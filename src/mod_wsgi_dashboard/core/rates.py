@@ -167,9 +167,10 @@ def _count(now: Scoreboard, previous: Reading | None) -> _Counted:
         before, standing = previous.scoreboard.processes, previous.standing
     tally = _Tally(standing)
     letters = [
-        known if then is process else tally.count(then, process, known)
+        known if then is process else tally.move_on(then, process, known)
         for then, process, known in zip_longest(before, now.processes, standing.letters)
     ]
+    tally.count()
     return _Counted(
         Standing(letters, tally.accesses, tally.bytes_served, tally.websockets, tally.vhosts),
         tally.requests,
@@ -195,19 +196,17 @@ class _Tally:
         self.requests = 0
         self.bytes = 0
         self.requests_by_vhost: dict[str, int] = {}
+        self._changed: list[tuple[Worker, Worker]] = []
 
-    def count(self, before: Process | None, now: Process, letters: str | None) -> str:
-        """Count what changed in one process; return the letters of its slots."""
+    def move_on(self, before: Process | None, now: Process, letters: str | None) -> str:
+        """Take in what changed in one process; return the letters of its slots."""
         was_live, is_live = before is not None and before.pid != 0, now.pid != 0
         old_workers = [NEVER_USED] * len(now.workers) if before is None else before.workers
-        changed = [
-            (index, old, new)
-            for index, (old, new) in enumerate(zip(old_workers, now.workers, strict=True))
-            if old is not new or was_live != is_live
-        ]
-        self._serve([(old, new) for _, old, new in changed])
         states = list(letters or "." * len(now.workers))
-        for index, old, new in changed:
+        for index, (old, new) in enumerate(zip(old_workers, now.workers, strict=True)):
+            if old is new and was_live == is_live:
+                continue
+            self._changed.append((old, new))
             states[index] = new.status
             was_busy = was_live and old.status not in "_.SI"
             is_busy = is_live and new.status not in "_.SI"
@@ -219,7 +218,9 @@ class _Tally:
                 self.websockets += new.held_by_websocket
         return "".join(states)
 
-    def _serve(self, pairs: list[tuple[Worker, Worker]]) -> None:
+    def count(self) -> None:
+        """Count what all that changed has served."""
+        pairs = self._changed
         requests = [new.access_count - old.access_count for old, new in pairs]
         sent = [new.bytes_served - old.bytes_served for old, new in pairs]
         self.accesses += sum(requests)
@@ -228,8 +229,8 @@ class _Tally:
             requests = [_increase(old.access_count, new.access_count) for old, new in pairs]
         if min(sent, default=0) < 0:
             sent = [_increase(old.bytes_served, new.bytes_served) for old, new in pairs]
-        self.requests += sum(requests)
-        self.bytes += sum(sent)
+        self.requests = sum(requests)
+        self.bytes = sum(sent)
         by_vhost = self.requests_by_vhost
         for (_, new), count in zip(pairs, requests, strict=True):
             if count and new.vhost:
