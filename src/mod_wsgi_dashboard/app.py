@@ -168,10 +168,7 @@ def create_app(settings: Settings, source: Source) -> web.Application:
     asked. As a sub-application (`app.add_subapp("/metrics", create_app(...))`) its page is at
     `/metrics/`.
     """
-    app = web.Application(
-        # Outermost first: who may ask at all, before anything about the request is believed.
-        middlewares=[middlewares.host(settings), middlewares.origin(settings), middlewares.prefix]
-    )
+    app = web.Application(middlewares=[middlewares.admission(settings)])
     app[DASHBOARD] = Dashboard(settings, source)
     web_root = Path(str(resources.files("mod_wsgi_dashboard"))) / "_web"
     app[ASSETS] = {path.name: path for path in web_root.glob("assets/*")}

@@ -71,21 +71,42 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     """Put the security headers on an answer, and no-store on whatever names no caching of its own."""
+    if response.status == 101:
+        # Nothing is shown or kept of an upgrade; and a WebSocket keeps its headers as long as it lives.
+        return
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
 
 
-@web.middleware
-async def prefix(request: web.Request, handler: Handler) -> web.StreamResponse:
+def admission(settings: Settings) -> Middleware:
+    """Return the middleware that lets a request in, or says why not.
+
+    One for all checks: each middleware is a coroutine that a WebSocket keeps as long as it lives.
+    """
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        # Who may ask at all comes first, before anything about the request is believed.
+        refusal = _check_host(request, settings)
+        if refusal is None:
+            refusal = _check_origin(request, settings)
+        if refusal is None:
+            refusal = _check_prefix(request)
+        return await handler(request) if refusal is None else refusal
+
+    return check
+
+
+def _check_prefix(request: web.Request) -> web.Response | None:
     """Refuse an X-Forwarded-Prefix that isn't a plain path."""
-    if forwarded_prefix(request) is None:
-        return problem(
-            400,
-            "X-Forwarded-Prefix is not a path. Let Apache set it:"
-            " RequestHeader set X-Forwarded-Prefix /metrics",
-        )
-    return await handler(request)
+    if forwarded_prefix(request) is not None:
+        return None
+    return problem(
+        400,
+        "X-Forwarded-Prefix is not a path. Let Apache set it:"
+        " RequestHeader set X-Forwarded-Prefix /metrics",
+    )
 
 
 # What mod_proxy adds (ProxyAddHeaders, on by default), and what the mount's own configuration sets.
@@ -105,43 +126,33 @@ def forwarded_prefix(request: web.Request) -> str | None:
     return given[0].rstrip("/")
 
 
-def host(settings: Settings) -> Middleware:
-    """Return the middleware that refuses a foreign Host on a loopback listener."""
-
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        # A browser always sends a Host; health checks in HTTP/1.0 don't.
-        given = request.headers.getall("Host", [])
-        if _listens_on_loopback(request) and not all(
-            _is_loopback(name) or _allowed(name, settings) for name in given
-        ):
-            return problem(
-                403,
-                "The Host of this request is not this dashboard's. Where Apache passes on its own"
-                " (ProxyPreserveHost On), name it in the setting allowed_hosts"
-                " (MOD_WSGI_DASHBOARD_ALLOWED_HOSTS).",
-            )
-        return await handler(request)
-
-    return check
+def _check_host(request: web.Request, settings: Settings) -> web.Response | None:
+    """Refuse a foreign Host on a loopback listener."""
+    # A browser always sends a Host; health checks in HTTP/1.0 don't.
+    given = request.headers.getall("Host", [])
+    if not _listens_on_loopback(request) or all(
+        _is_loopback(name) or _allowed(name, settings) for name in given
+    ):
+        return None
+    return problem(
+        403,
+        "The Host of this request is not this dashboard's. Where Apache passes on its own"
+        " (ProxyPreserveHost On), name it in the setting allowed_hosts"
+        " (MOD_WSGI_DASHBOARD_ALLOWED_HOSTS).",
+    )
 
 
-def origin(settings: Settings) -> Middleware:
-    """Return the middleware that refuses requests which a page of another site made."""
-
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        origins = request.headers.getall("Origin", [])
-        if any(not _is_own(value, request, settings) for value in origins):
-            return problem(
-                403,
-                "This request comes from a page of another site. If this dashboard is reached by"
-                " that name too, add it to the setting allowed_hosts"
-                " (MOD_WSGI_DASHBOARD_ALLOWED_HOSTS).",
-            )
-        return await handler(request)
-
-    return check
+def _check_origin(request: web.Request, settings: Settings) -> web.Response | None:
+    """Refuse requests which a page of another site made."""
+    origins = request.headers.getall("Origin", [])
+    if all(_is_own(value, request, settings) for value in origins):
+        return None
+    return problem(
+        403,
+        "This request comes from a page of another site. If this dashboard is reached by"
+        " that name too, add it to the setting allowed_hosts"
+        " (MOD_WSGI_DASHBOARD_ALLOWED_HOSTS).",
+    )
 
 
 def _is_own(value: str, request: web.Request, settings: Settings) -> bool:
