@@ -1,7 +1,13 @@
-"""Run every benchmark and print its figures."""
+"""Run every benchmark and print its figures; the options are those of `benchmarks.fanout`."""
 
-from benchmarks import stall, tick
+from benchmarks import fanout, tick, write
+from benchmarks.children import BenchmarkError
 
 if __name__ == "__main__":
+    arguments = fanout.parse_arguments()
     tick.main()
-    stall.main()
+    write.main([])
+    try:
+        fanout.run(arguments)
+    except BenchmarkError as error:
+        raise SystemExit(str(error)) from None
