@@ -306,9 +306,9 @@ async def test_rare_frames_cost_no_viewer_its_place(every: int) -> None:
 
 
 async def test_heartbeats_are_spread() -> None:
-    """Viewers that join together are not pinged together, and never more than 25 in a second."""
+    """Viewers that join together are not pinged together, and never more than 10 in a second."""
     fixture = Fixture(heartbeat=10.0, stall_timeout=600.0)
-    joined = [fixture.join() for _ in range(750)]
+    joined = [fixture.join() for _ in range(300)]
     await fixture.tick(1)
     for pipe, viewer in joined:
         fixture.hub.answered(viewer, pings(pipe)[0])
@@ -324,9 +324,9 @@ async def test_heartbeats_are_spread() -> None:
             fixture.hub.heard(viewer)
             for payload in payloads:
                 fixture.hub.answered(viewer, payload)
-    assert max(pinged) <= 26
-    assert min(pinged) >= 12
-    assert sum(pinged) >= 2 * 725
+    assert max(pinged) <= 11
+    assert min(pinged) >= 5
+    assert sum(pinged) >= 2 * 290
 
 
 async def test_a_broken_viewer_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
