@@ -69,6 +69,8 @@ class Dashboard:
         self.hub = Hub(_make_encoder, stall_timeout=settings.stall_timeout, heartbeat=settings.heartbeat)
         # In the order of joining.
         self.connections: dict[Viewer, Connection] = {}
+        # Of these, how many hold a worker of Apache.
+        self.holding = 0
         self.latest: wire.Sample | wire.Failure | None = None
         self.started_at = time.monotonic()
         self._payload: bytes | None = None
@@ -94,11 +96,6 @@ class Dashboard:
             assert self.latest is not None
             self._payload = wire.encode(self.latest)
         return self._payload
-
-    @property
-    def holding(self) -> int:
-        """Viewers that hold a worker of Apache."""
-        return sum(connection.through_apache for connection in self.connections.values())
 
     def _count_viewers(self, reading: Reading | None) -> wire.ViewerCount:
         if reading is not None:
@@ -136,12 +133,15 @@ class Dashboard:
         """Take a viewer in."""
         viewer = self.hub.join(transport, kind)
         self.connections[viewer] = Connection(viewer, socket, held)
+        self.holding += held
         self.guard.joined(through_apache=held)
         return viewer
 
     def leave(self, viewer: Viewer) -> None:
         """Let a viewer go; nothing happens if it went before."""
-        self.connections.pop(viewer, None)
+        connection = self.connections.pop(viewer, None)
+        if connection is not None:
+            self.holding -= connection.through_apache
         self.hub.leave(viewer)
 
     @property
