@@ -207,7 +207,10 @@ async def test_viewers_over_the_limit() -> None:
                 await asyncio.wait_for(surplus.first_frame(timeout=1), 5)
             answer = await asyncio.to_thread(server.get, "/metrics/api/v1/snapshot")
             assert answer.status == 200
-            assert json.loads(answer.body)["viewers"] == {"connected": 3, "limit": 3}
+            viewers = json.loads(answer.body)["viewers"]
+            assert (3, 3, 3, False) == tuple(
+                viewers[name] for name in ("connected", "holding", "limit", "accepting")
+            )
 
 
 @pytest.mark.parametrize("case", [Case(), Case("event", "debian", "unix"), Case("express")], ids=str)
