@@ -23,13 +23,13 @@ from mod_wsgi_dashboard.settings import Settings
 from mod_wsgi_dashboard.simulator import Simulator
 from mod_wsgi_dashboard.sources import SimulatorSource
 
-SLOTS = 400
+SLOTS = 64
 INTERVAL = 0.1
 TICKS = 36_000
 REPORTS = 12
 
 # Viewers at once, and for how many frames each stays.
-VIEWERS = 40
+VIEWERS = 6
 STAY = (5, 35)
 
 KINDS = ("?detail=full", "?detail=states", "?every=5", "")
@@ -78,7 +78,10 @@ async def run() -> None:
         for report in range(1, REPORTS + 1):
             while clock.now < report * TICKS * INTERVAL / REPORTS:  # noqa: ASYNC110  # a clock tells no event
                 await asyncio.sleep(0.05)
-            print(f"  {clock.now / 60:5.1f} min  {joins[0]:6} joins  RSS {resident() / 2**20:6.1f} MB")
+            print(
+                f"  {clock.now / 60:5.1f} min  {joins[0]:6} joins  RSS {resident() / 2**20:6.1f} MB",
+                flush=True,
+            )
     finally:
         for visitor in visitors:
             visitor.cancel()

@@ -148,71 +148,42 @@ class Decoder:
 def _columns_to_workers(
     old: list[Worker], slots: wire.Slots, tables: dict[str, list[str]], at: int
 ) -> Iterable[Worker]:
-    count = len(old)
-    zeros = [0] * count
-    starts = [None if ago is None else at - ago for ago in _given(slots.start_time, [None] * count)]
-    stops = [
-        None if after is None else (start or 0) + after
-        for start, after in zip(starts, _given(slots.stop_time, [None] * count), strict=True)
-    ]
-    lasts: list[int | None] = [
-        max(start or 0, stop or 0) or None for start, stop in zip(starts, stops, strict=True)
-    ]
-    for row, ago in _pairs(slots.last_used):
-        lasts[row] = None if ago is None else at - ago
+    if not set(slots.status) <= STATUSES.keys():
+        raise ValueError("there is no such status")
+    zeros = [0] * len(old)
     numbers, generations = [worker.thread_num for worker in old], [worker.generation for worker in old]
-    for row, value in _pairs(slots.thread_num):
-        numbers[row] = value
-    for row, value in _pairs(slots.generation):
-        generations[row] = value
+    for column, changes in ((numbers, slots.thread_num), (generations, slots.generation)):
+        for row, value in _pairs(changes):
+            column[row] = value
+    counters = (
+        [
+            getattr(worker, name) + more
+            for worker, more in zip(old, _given(getattr(slots, name), zeros), strict=True)
+        ]
+        for name in ("access_count", "bytes_served")
+    )
     strings = (
         _resolve(
             _given(getattr(slots, name), zeros), [getattr(worker, name) for worker in old], tables[name]
         )
         for name in wire.STRINGS
     )
-    rows = zip(
-        old,
-        numbers,
-        generations,
-        slots.status,
-        _given(slots.access_count, zeros),
-        _given(slots.bytes_served, zeros),
-        starts,
-        stops,
-        lasts,
-        *strings,
-        strict=True,
-    )
-    for (
-        was,
-        number,
-        generation,
-        status,
-        accesses,
-        sent,
-        start,
-        stop,
-        last,
-        client,
-        request,
-        vhost,
-    ) in rows:
-        if status not in STATUSES:
-            raise ValueError("there is no such status")
-        yield Worker(
-            number,
-            generation,
-            status,
-            was.access_count + accesses,
-            was.bytes_served + sent,
-            (start or 0) / 1000,
-            (stop or 0) / 1000,
-            (last or 0) / 1000,
-            client,
-            request,
-            vhost,
-        )
+    columns = (numbers, generations, slots.status, *counters, *_instants(slots, len(old), at), *strings)
+    return [Worker(*row) for row in zip(*columns, strict=True)]
+
+
+def _instants(slots: wire.Slots, count: int, at: int) -> Iterable[list[float]]:
+    """Return starts, stops and last uses in epoch seconds, 0.0 for never."""
+    never = [None] * count
+    starts = [0 if ago is None else at - ago for ago in _given(slots.start_time, never)]
+    stops = [
+        0 if after is None else start + after
+        for start, after in zip(starts, _given(slots.stop_time, never), strict=True)
+    ]
+    lasts = list(map(max, starts, stops))
+    for row, ago in _pairs(slots.last_used):
+        lasts[row] = 0 if ago is None else at - ago
+    return [[instant / 1000 for instant in column] for column in (starts, stops, lasts)]
 
 
 def _given(column: list[Any] | UnsetType, default: list[Any]) -> list[Any]:
