@@ -23,13 +23,13 @@ from mod_wsgi_dashboard.settings import Settings
 from mod_wsgi_dashboard.simulator import Simulator
 from mod_wsgi_dashboard.sources import SimulatorSource
 
-SLOTS = 64
+SLOTS = 200
 INTERVAL = 0.1
 TICKS = 36_000
 REPORTS = 12
 
 # Viewers at once, and for how many frames each stays.
-VIEWERS = 6
+VIEWERS = 10
 STAY = (5, 35)
 
 KINDS = ("?detail=full", "?detail=states", "?every=5", "")

@@ -85,6 +85,12 @@ def busy(_: int) -> dict[str, Any]:
     return build_metrics("_W", counts=1)
 
 
+def test_a_sleep_that_ends_a_little_early_is_no_tick_more() -> None:
+    """However instants are rounded, each interval has one poll."""
+    _, source = run(busy, seconds=60.0, takes=0.0, interval=0.1)
+    assert 601 == len(source.read_at)
+
+
 @pytest.mark.parametrize("interval", [0.1, 1.0, 2.5])
 def test_polls_do_not_drift(interval: float) -> None:
     """Every poll lies on the grid of the first one, however long each takes."""

@@ -119,7 +119,8 @@ class Poller:
         self.refresh()
         start = self._clock.monotonic() - self.age
         while True:
-            passed = int((self._clock.monotonic() - start) / interval)
+            # A sleep may end a rounding error early: that must not be a tick of its own.
+            passed = int((self._clock.monotonic() - start) / interval + 1e-3)
             await self._clock.sleep_until(start + (passed + 1) * interval)
             if not self._wanted.is_set():
                 return
