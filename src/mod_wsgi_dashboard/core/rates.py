@@ -264,14 +264,14 @@ def _rates(
     live = [process for process in scoreboard.processes if process.pid]
     generation = scoreboard.running_generation
     every = "".join(standing.letters)
-    states = {letter: every.count(letter) for letter in STATUSES}
+    states: dict[str, int] = {letter: every.count(letter) for letter in STATUSES}
     counts = _worker_counts(scoreboard, standing.letters)
     return Rates(
         busy=counts["busy"],
         idle=counts["idle"],
         graceful=counts["graceful"],
         open=states["."],
-        states={str(letter): count for letter, count in states.items()},
+        states=states,
         processes=len(live),
         quiescing=sum(process.quiescing for process in live),
         old_generation=sum(process.generation != generation for process in live),

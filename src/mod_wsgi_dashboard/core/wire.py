@@ -1,7 +1,8 @@
 """What goes to a viewer: samples as text, in two formats, and the bytes of a WebSocket frame.
 
-Owns the encoding and its inverse. It must not know viewers or connections. The word *frame* means one
-message of the protocol; `websocket_frame` puts one into the bytes of a WebSocket.
+Owns the specification, the types of frames, and their bytes; `encoder` makes frames, `decoder` reads
+them. It must not know viewers or connections. The word *frame* means one message of the protocol;
+`websocket_frame` puts one into the bytes of a WebSocket.
 
 The plain format
 ================
