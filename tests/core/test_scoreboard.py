@@ -137,6 +137,11 @@ def _worker(**changes: Any) -> Worker:
         ({}, True),
         ({"request": "GET /metrics/ws?a=1 HTTP/1.1"}, True),
         ({"request": "GET /metrics/ws"}, True),
+        ({"request": "GET /chat/socket?room=*** HTTP/1.1"}, True),
+        ({"request": "GET /socket.io/?EIO=*** HTTP/1.1"}, True),
+        ({"request": "GET /socket.io/socket.io.js HTTP/1.1"}, False),
+        ({"request": "GET /a?next=/ws HTTP/1.1"}, False),
+        ({"request": "/ws"}, False),
         ({"status": "K"}, False),
         ({"stop_time": 1991.0}, False),
         ({"request": "GET /news HTTP/1.1"}, False),
@@ -144,5 +149,5 @@ def _worker(**changes: Any) -> Worker:
     ],
 )
 def test_websockets_are_recognised_by_path_and_times(changes: dict[str, Any], expected: bool) -> None:
-    """A worker that still replies to a request for .../ws holds a WebSocket."""
+    """A worker that still replies to a request for .../ws, or its like, holds a WebSocket."""
     assert expected is _worker(**changes).held_by_websocket

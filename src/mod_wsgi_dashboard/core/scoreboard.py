@@ -56,6 +56,10 @@ STATUSES: dict[Status, str] = {
 Instant = Annotated[float, msgspec.Meta(ge=0.0, le=1e11)]
 
 
+# The same endings as in the page's requests.ts.
+_SOCKET = re.compile(r"\S+ [^ ?]*(?:/(?:ws|websocket|socket|cable)|/socket\.io/)(?:[ ?]|\Z)")
+
+
 class Worker(msgspec.Struct, frozen=True, gc=False):
     """One slot of the scoreboard: a thread of an Apache child, or all of it on prefork."""
 
@@ -77,24 +81,14 @@ class Worker(msgspec.Struct, frozen=True, gc=False):
         return self.start_time > self.stop_time
 
     @property
-    def path(self) -> str:
-        """The request's path, without its query; empty when there is none."""
-        _, _, target = self.request.partition(" ")
-        return re.split(r"[ ?]", target, maxsplit=1)[0]
-
-    @property
     def held_by_websocket(self) -> bool:
         """Whether this looks like a WebSocket held through Apache's proxy.
 
         The scoreboard doesn't tell a tunnel from a slow reply; the path is all there is, so only
-        sockets whose path ends in `/ws`, as the dashboard's own does, are seen.
+        sockets on a path that names one are seen: `.../ws`, as the dashboard's own, and what the
+        common libraries use.
         """
-        return (
-            self.status == "W"
-            and self.unfinished
-            and "/ws" in self.request
-            and self.path.endswith("/ws")
-        )
+        return self.status == "W" and self.unfinished and _SOCKET.match(self.request) is not None
 
 
 NEVER_USED = Worker(0, 0, ".", 0, 0, 0.0, 0.0, 0.0, "", "", "")
