@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mod_wsgi_dashboard.core.rates import VHOSTS_LISTED, Reading, VhostRates, read
 from mod_wsgi_dashboard.core.redaction import Redactor
 from mod_wsgi_dashboard.core.scoreboard import STATUSES, Reader, Scoreboard, parse
+from mod_wsgi_dashboard.simulator import Simulator
 from tests.boards import histories
 from tests.conftest import CAPTURES, build_metrics, load_capture
 
@@ -198,6 +199,24 @@ def test_held_websockets_are_counted_in_real_data() -> None:
     """The two WebSockets of the captured load are seen."""
     readings = follow(*load_capture("mod_wsgi-6.1.1-prefork-1-before-graceful"))
     assert 2 == readings[-1].rates.websockets
+
+
+def test_websockets_of_other_libraries_are_counted() -> None:
+    """At each moment there are as many as hold a worker, while they come and go."""
+    simulator = Simulator(scenario="websocket-hogs", slots=64)
+    boards = [simulator.server_metrics(at / 2) or {} for at in range(1, 400)]
+    counts = [reading.rates.websockets for reading in follow(*boards, elapsed=0.5)]
+    expected = [
+        sum(
+            worker["status"] == "W"
+            and worker["request"].startswith(("GET /metrics/ws", "GET /chat/socket"))
+            for process in board["processes"]
+            for worker in process["workers"]
+        )
+        for board in boards
+    ]
+    assert expected == counts
+    assert max(counts) > 20
 
 
 @given(

@@ -212,9 +212,9 @@ class _Tally:
             is_busy = is_live and new.status not in "_.SI"
             if was_busy != is_busy or old.vhost != new.vhost:
                 self._move(old.vhost, new.vhost, was_busy=was_busy, is_busy=is_busy)
-            if was_busy and "/ws" in old.request:
+            if was_busy:
                 self.websockets -= old.held_by_websocket
-            if is_busy and "/ws" in new.request:
+            if is_busy:
                 self.websockets += new.held_by_websocket
         return "".join(states)
 
