@@ -2,7 +2,8 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 
-import { defineConfig, type Plugin } from "vite";
+import type { Plugin } from "vite";
+import { defineConfig } from "vitest/config";
 
 const outDir = resolve(process.env["WEB_OUT"] ?? "../mod_wsgi_dashboard/_web");
 
@@ -54,4 +55,6 @@ export default defineConfig({
     license: { fileName: "THIRD_PARTY.md" },
   },
   plugins: [sharedWorker(), precompress()],
+  // Properties run over thousands of values, on machines that do other things too.
+  test: { testTimeout: 60_000 },
 });

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, sync_playwright
 
 # Root may not use Chromium's sandbox, and the pages are the tests' own; the others keep it from
 # asking anybody but the server under test.
@@ -37,43 +39,67 @@ def browser() -> Iterator[Browser]:
 # With these the page keeps its own socket: Playwright sees none of a worker's.
 UNSHARED = "delete window.SharedWorker"
 
+# Addresses that ask no server.
+INSIDE = ("data", "blob", "about")
+
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page with its own socket, on which nothing goes wrong."""
-    with clean_context(browser) as context:
+    with lone_page(browser) as page:
+        yield page
+
+
+@contextmanager
+def lone_page(browser: Browser, *, allow: str | None = None, **options: Any) -> Iterator[Page]:
+    """Open a page with its own socket in a context of its own."""
+    with clean_context(browser, allow=allow, **options) as context:
         context.add_init_script(UNSHARED)
         yield context.new_page()
 
 
 @contextmanager
-def clean_page(browser: Browser, **options: Any) -> Iterator[Page]:
+def clean_page(browser: Browser, *, allow: str | None = None, **options: Any) -> Iterator[Page]:
     """Open a page in a context of its own."""
-    with clean_context(browser, **options) as context:
+    with clean_context(browser, allow=allow, **options) as context:
         yield context.new_page()
 
 
 @contextmanager
-def clean_context(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
+def clean_context(
+    browser: Browser, *, allow: str | None = None, **options: Any
+) -> Iterator[BrowserContext]:
     """Open a context with these options; fail at the end if anything went wrong on one of its pages.
 
-    That is a script error, a dialog, or something that the policy refused.
+    That is a script error, a dialog, something that the policy refused, an error on the console, or a
+    request to another server than the first page's. Errors on the console that `allow` is found in are
+    those that the test itself brings about.
     """
     troubles: list[str] = []
+    asked: list[str] = []
 
     def dismissed(dialog: Dialog) -> None:
         troubles.append(dialog.message)
         dialog.dismiss()
 
-    def said(text: str) -> None:
-        if "Content Security Policy" in text:
+    def said(message: ConsoleMessage) -> None:
+        text = f"{message.text} ({message.location.get('url', '')})"
+        allowed = allow is not None and re.search(allow, text) is not None
+        if "Content Security Policy" in text or (message.type == "error" and not allowed):
             troubles.append(text)
+
+    def opened(page: Page) -> None:
+        page.on("websocket", lambda socket: asked.append(socket.url))
 
     with browser.new_context(**options) as context:
         context.on("weberror", lambda error: troubles.append(str(error.error)))
         context.on("dialog", dismissed)
-        context.on("console", lambda message: said(message.text))
+        context.on("console", said)
+        context.on("request", lambda request: asked.append(request.url))
+        context.on("page", opened)
         yield context
+    servers = [urlsplit(url).netloc for url in asked if urlsplit(url).scheme not in INSIDE]
+    troubles += [f"asked {server}" for server in servers if server != servers[0]]
     assert troubles == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,12 +11,17 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mod_wsgi_dashboard.settings import ENVIRONMENT_PREFIX
+
 
 @contextmanager
-def demo(*arguments: str) -> Iterator[str]:
-    """Run `mod_wsgi-dashboard demo` on a free port; give its URL."""
+def demo(*arguments: str, **settings: str) -> Iterator[str]:
+    """Run `mod_wsgi-dashboard demo` with these settings, on a free port; give its URL."""
     command = [sys.executable, "-m", "mod_wsgi_dashboard.cli", "demo", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    environ = {ENVIRONMENT_PREFIX + name.upper(): value for name, value in settings.items()}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environ}
+    ) as server:
         assert server.stdout is not None
         found = re.search(r"http://\S+", server.stdout.readline())
         assert found

@@ -1,23 +1,36 @@
-/** Paints the worker grid, and only those cells that changed. Colours come from CSS, so that a scheme is CSS's affair. */
-import { STATE_KEYS, type ProcessRow, type Slot } from "./derive";
-import { layOut, type Cell, type Layout } from "./layout";
-import { processLabel, processMark } from "./strings";
-import { STATUSES, type Status } from "./wire";
+/** Paints the worker grid, and of it only the cells that changed. */
+import { glyph } from "./glyphs";
+import { layOut, type Cell, type Layout, type Room } from "./layout";
+import { palette, type Palette } from "./palette";
+import type { Slot } from "./requests";
+import type { ProcessRow } from "./rows";
+import { processLabels } from "./strings";
+import type { Status } from "./wire";
 
-interface Ink {
-  readonly fill: string;
-  readonly letter: string;
+export interface GridPicture extends Room {
+  readonly rows: readonly ProcessRow[];
+  readonly selected: Slot | null;
+  /** Slots ("3.10") that stay as they are while the others fade; null if none fade. */
+  readonly kept: ReadonlySet<string> | null;
+  readonly scheme: number;
 }
 
-const ROUNDED_FROM_PITCH = 14;
+const ROUNDED_FROM = 12;
+/** Drawn letters are legible from so many device pixels on; under it they are set pixel by pixel. */
+const LETTER_FROM = 9;
+const FADED = 0.25;
+
+/** How a cell is painted: its letter, faded or not, marked or not. */
+type Look = string;
 
 export class GridPainter {
   readonly #context: CanvasRenderingContext2D;
   #rows: readonly ProcessRow[] = [];
-  #layout: Layout = layOut([], 1);
-  #painted: readonly string[] = [];
+  #layout: Layout = layOut([], { width: 1, height: 1 });
+  #palette: Palette | null = null;
+  #painted: Look[][] = [];
   #frame = "";
-  #marked: Cell | null = null;
+  #sprites = new Map<Status, ImageBitmap>();
 
   constructor(private readonly canvas: HTMLCanvasElement) {
     const context = canvas.getContext("2d");
@@ -26,102 +39,124 @@ export class GridPainter {
   }
 
   /** Draw what differs from the last drawing; everything if the frame around the cells is another one. */
-  draw(rows: readonly ProcessRow[], selected: Slot | null, width: number, scheme: number): void {
-    const ratio = window.devicePixelRatio;
-    const frame = [width, ratio, scheme, ...rows.map((row) => `${processLabel(row)}/${row.states.length}`)].join();
-    const marked = cellOf(rows, selected);
-    const inks = palette(this.canvas);
-    const letters = rows.map((row) => row.states);
+  draw(picture: GridPicture): void {
+    const { rows, selected, kept } = picture;
+    const heads = rows.map((row) => `${processLabels(row)[0] ?? ""}/${row.states.length}`);
+    const frame = [picture.width, picture.height, window.devicePixelRatio, picture.scheme, ...heads].join();
+    this.#rows = rows;
     if (frame !== this.#frame) {
       this.#frame = frame;
-      this.#painted = [];
-      this.#resize(rows, width, ratio);
-      this.#paintLabels(rows, inks.label);
+      this.#begin(picture);
     }
-    this.#rows = rows;
-    this.#context.font = `600 ${Math.max(8, Math.round(this.#layout.size * 0.58))}px ${inks.font}`;
-    this.#context.textAlign = "center";
-    this.#context.textBaseline = "middle";
-    for (const [row, states] of letters.entries()) {
-      const before = this.#painted[row] ?? "";
+    for (const [row, { process_num, states }] of rows.entries()) {
+      const painted = (this.#painted[row] ??= []);
+      const marked = selected?.process_num === process_num ? selected.index : -1;
       for (let index = 0; index < states.length; index++) {
-        const isMarked = same(marked, row, index);
-        if (states[index] === before[index] && isMarked === same(this.#marked, row, index)) continue;
-        this.#paintCell({ row, index }, inks.states.get(states[index] as Status), states[index] ?? "", isMarked);
+        const faded = kept !== null && !kept.has(`${process_num}.${index}`);
+        const look = `${states[index] ?? ""}${faded ? "-" : ""}${index === marked ? "!" : ""}`;
+        if (painted[index] === look) continue;
+        painted[index] = look;
+        this.#paintCell({ row, index }, states[index] as Status, faded, index === marked);
       }
     }
-    this.#painted = letters;
-    this.#marked = marked;
   }
 
   /** The slot under a point of the canvas (CSS pixels). */
   slotAt(x: number, y: number): Slot | null {
     const cell = this.#layout.at(x, y);
-    const row = cell === null ? undefined : this.#rows[cell.row];
-    return cell === null || row === undefined ? null : { process_num: row.process_num, index: cell.index };
+    return cell === null ? null : this.#slot(cell);
   }
 
-  #resize(rows: readonly ProcessRow[], width: number, ratio: number): void {
-    this.#layout = layOut(
-      rows.map((row) => row.states.length),
-      width,
-    );
+  /** The slot beside another one; the first of all beside none. */
+  step(from: Slot | null, across: number, down: number): Slot | null {
+    const row = this.#rows.findIndex((candidate) => candidate.process_num === from?.process_num);
+    if (from === null || row < 0) return this.#slot({ row: 0, index: 0 });
+    return this.#slot(this.#layout.step({ row, index: from.index }, across, down));
+  }
+
+  #slot({ row, index }: Cell): Slot | null {
+    const process = this.#rows[row];
+    return process === undefined ? null : { process_num: process.process_num, index };
+  }
+
+  #begin({ rows, width, height }: GridPicture): void {
+    const lengths = rows.map((row) => row.states.length);
+    const ratio = window.devicePixelRatio;
+    this.#layout = layOut(lengths, { width, height });
+    this.#palette = palette(this.canvas);
+    this.#painted = [];
+    this.#sprites.clear();
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(this.#layout.height * ratio);
     this.canvas.style.height = `${this.#layout.height}px`;
     this.#context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.#paintFrames(rows, this.#palette);
   }
 
-  #paintLabels(rows: readonly ProcessRow[], ink: Ink & { readonly font: string }): void {
+  /** Labels, where there is room for them, and a frame around what drains. */
+  #paintFrames(rows: readonly ProcessRow[], { warn, muted, font }: Palette): void {
+    const context = this.#context;
     const room = this.#layout.labelWidth;
-    if (room === 0) return;
-    this.#context.font = ink.font;
-    this.#context.textAlign = "left";
-    this.#context.textBaseline = "top";
+    context.font = `${this.#layout.cell.height < ROUNDED_FROM ? 10 : 11}px ${font}`;
+    context.textBaseline = "top";
+    context.setLineDash([3, 2]);
     for (const [index, row] of rows.entries()) {
-      const { x, y } = this.#layout.origin(index);
-      this.#context.fillStyle = row.old || row.quiescing ? ink.fill : ink.letter;
-      const label = processLabel(row);
-      this.#context.fillText(this.#context.measureText(label).width <= room ? label : processMark(row), x, y + 1);
+      const { x, y, width, height } = this.#layout.block(index);
+      const draining = row.old || row.quiescing;
+      context.strokeStyle = context.fillStyle = draining ? warn : muted;
+      const labels = processLabels(row);
+      const fits = (words: string) => context.measureText(words).width <= room;
+      const label = room === 0 ? "" : (labels.find(fits) ?? labels.at(-1) ?? "");
+      context.fillText(label, x, y + 1);
+      const frame = Math.max(width, context.measureText(label).width);
+      if (draining) context.strokeRect(x - 1.5, y - 1.5, frame + 2, height + 2);
     }
+    context.setLineDash([]);
   }
 
-  #paintCell(cell: Cell, ink: Ink | undefined, letter: string, marked: boolean): void {
-    if (ink === undefined) return;
+  #paintCell(cell: Cell, status: Status, faded: boolean, marked: boolean): void {
     const context = this.#context;
     const { x, y } = this.#layout.position(cell);
-    const { size, pitch } = this.#layout;
-    context.clearRect(x, y, pitch, pitch);
-    context.fillStyle = ink.fill;
-    context.beginPath();
-    context.roundRect(x, y, size, size, pitch >= ROUNDED_FROM_PITCH ? 3 : 1);
-    context.fill();
-    context.fillStyle = ink.letter;
-    context.fillText(letter, x + size / 2, y + size / 2 + 0.5);
+    const { width, height } = this.#layout.cell;
+    context.clearRect(x - 0.5, y - 0.5, width + 1, height + 1);
+    context.globalAlpha = faded ? FADED : 1;
+    context.drawImage(this.#sprite(status), x, y, width, height);
+    context.globalAlpha = 1;
     if (!marked) return;
-    context.strokeStyle = ink.letter;
-    context.lineWidth = 1.5;
-    context.strokeRect(x + 2, y + 2, size - 4, size - 4);
+    context.strokeStyle = this.#palette?.ink ?? "";
+    context.lineWidth = 2;
+    context.strokeRect(x + 0.5, y + 0.5, width - 1, height - 1);
+    context.lineWidth = 1;
   }
-}
 
-function palette(element: Element) {
-  const style = getComputedStyle(element);
-  const color = (name: string) => style.getPropertyValue(name).trim();
-  const states = new Map<Status, Ink>();
-  for (const status of STATUSES) {
-    const key = STATE_KEYS[status];
-    states.set(status, { fill: color(`--state-${key}`), letter: color(`--on-${key}`) });
+  /** A painted cell to copy: 6,400 letters are too many to set one by one. A bitmap, since a canvas is copied itself. */
+  #sprite(status: Status): ImageBitmap {
+    const known = this.#sprites.get(status);
+    if (known !== undefined) return known;
+    const ratio = window.devicePixelRatio;
+    const { width, height } = this.#layout.cell;
+    const canvas = new OffscreenCanvas(Math.round(width * ratio), Math.round(height * ratio));
+    const context = canvas.getContext("2d");
+    const ink = this.#palette?.states[status];
+    if (context !== null && ink !== undefined) {
+      context.fillStyle = ink.fill;
+      context.beginPath();
+      context.roundRect(0, 0, canvas.width, canvas.height, (width >= ROUNDED_FROM ? 3 : 1) * ratio);
+      context.fill();
+      context.fillStyle = ink.letter;
+      if (height * ratio < LETTER_FROM) glyph(context, status, canvas.width, canvas.height);
+      else this.#setLetter(context, status, canvas);
+    }
+    const sprite = canvas.transferToImageBitmap();
+    this.#sprites.set(status, sprite);
+    return sprite;
   }
-  const label = { fill: color("--warn"), letter: color("--muted"), font: `11px ${style.fontFamily}` };
-  return { states, label, font: style.fontFamily };
-}
 
-function cellOf(rows: readonly ProcessRow[], slot: Slot | null): Cell | null {
-  const row = rows.findIndex((candidate) => candidate.process_num === slot?.process_num);
-  return slot === null || row < 0 ? null : { row, index: slot.index };
-}
-
-function same(cell: Cell | null, row: number, index: number): boolean {
-  return cell?.row === row && cell.index === index;
+  #setLetter(context: OffscreenCanvasRenderingContext2D, status: Status, { width, height }: Room): void {
+    const size = Math.round(Math.min(height * 0.6, width * 0.75, height < 20 ? height * 0.75 : height));
+    context.font = `600 ${Math.max(8, size)}px ${this.#palette?.font ?? "sans-serif"}`;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.fillText(status, width / 2, height / 2 + 0.5);
+  }
 }

@@ -1,21 +1,32 @@
-/** Ties the page together: the browser's worker, socket and visibility on one side, signals and views on the other. */
+/** Ties the page together: the browser's worker, socket, address and keys, and the page's signals and views. */
 import { effect } from "@preact/signals";
 import { render } from "preact";
 import workerScript from "virtual:worker";
 
+import { read, write } from "./address";
+import { Favicon } from "./favicon";
 import { Feed } from "./feed";
 import type { FromTab, ToTab } from "./hub";
+import { act } from "./keys";
 import { browser, clock } from "./outside";
-import { complain, connected, connection, now, receive, says, scheme } from "./state";
+import { report } from "./report";
+import { announce, say } from "./speech";
+import * as state from "./state";
 import * as strings from "./strings";
 import { Tab, type Connect } from "./tab";
 import { App } from "./views/App";
 import type { Frame } from "./wire";
 
+/** Ages of less than ten seconds show tenths: twice a second looks alive, and costs a layout each time ... */
+const AGE_MS = 500;
+/** ... so not where the next sample is about to come. */
+const DUE_MS = 200;
+
 const base = new URL(".", document.baseURI);
 const socketUrl = new URL("ws", base);
 socketUrl.protocol = base.protocol === "https:" ? "wss:" : "ws:";
 const addresses = { socket: socketUrl.href, snapshot: new URL("api/v1/snapshot", base).href };
+const place = base.host + base.pathname;
 
 const connect: Connect = (events) => {
   // Named, so that of two dashboards on one origin each has its own.
@@ -29,44 +40,97 @@ const connect: Connect = (events) => {
 };
 
 let next: Frame | null = null;
+let receivedAt = 0;
 
 /** One animation frame a tick; of two ticks in one frame the newer wins. */
 function show(frame: Frame): void {
   if (next === null) {
     requestAnimationFrame(() => {
-      if (next !== null) receive(next);
+      if (next !== null) state.receive(next);
       next = null;
+      receivedAt = performance.now();
     });
   }
   next = frame;
 }
 
-const listener = { connection: connected, frame: show, problem: complain };
+const listener = { connection: state.connected, frame: show, problem: state.complain };
 const live = new Tab(clock, addresses, connect, () => new Feed(browser(addresses), listener), listener);
 
-function follow(): void {
+function watch(): void {
   if (document.hidden) live.pause();
   else live.resume();
 }
 
+async function copy(): Promise<void> {
+  const screen = state.screen(place);
+  if (screen === null) return;
+  const text = report(screen);
+  try {
+    await navigator.clipboard.writeText(text);
+    say(strings.LABELS.copied);
+    state.copied.value = true;
+    clock.setTimer(() => (state.copied.value = false), 2000);
+  } catch {
+    // Not on https, or the browser's user forbids it.
+    state.uncopied.value = text;
+  }
+}
+
 for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
-  matchMedia(query).addEventListener("change", () => (scheme.value += 1));
+  matchMedia(query).addEventListener("change", () => (state.scheme.value += 1));
 }
 
 effect(() => {
-  if (connection.value.kind !== "reconnecting") return;
-  const timer = window.setInterval(() => (now.value = Date.now()), 1000);
+  if (state.connection.value.kind !== "reconnecting") return;
+  const timer = window.setInterval(() => (state.now.value = Date.now()), 1000);
   return () => window.clearInterval(timer);
 });
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 effect(() => {
-  if (says.value !== null) document.title = strings.title(says.value, location.host);
+  const sample = state.sample.value;
+  // Ages stand still while the page does, and where no sample says that the requests are still there.
+  if (sample === null || state.paused.value || state.outdatedSince.value !== null || still.matches) return;
+  const timer = window.setInterval(() => {
+    const passed = performance.now() - receivedAt;
+    const due = Math.abs(passed - sample.interval * 1000) < DUE_MS;
+    if (!document.hidden && !due) state.moment.value = sample.at + passed / 1000;
+  }, AGE_MS);
+  return () => window.clearInterval(timer);
+});
+const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]");
+const favicon = icon === null ? null : new Favicon(icon);
+effect(() => {
+  const load = state.load.value;
+  if (load === null) return;
+  const title = strings.title(load, location.host);
+  // Each title that is set is shown anew by the browser, the same one too.
+  if (document.title !== title) document.title = title;
+  favicon?.draw(load.of > 0 ? load.busy / load.of : 0);
+});
+
+state.choose(read(location.hash));
+effect(() => {
+  const hash = write(state.choices.value);
+  // The page's base is not its address: a bare "#..." would be resolved against the mount.
+  if (hash !== location.hash) history.replaceState(null, "", location.pathname + location.search + hash);
+});
+window.addEventListener("hashchange", () => state.choose(read(location.hash)));
+
+const doing = {
+  copy: () => void copy(),
+  filter: () => document.getElementById("filter")?.focus(),
+};
+window.addEventListener("keydown", (event) => {
+  if (act(event, doing)) event.preventDefault();
 });
 
 const root = document.getElementById("app");
 if (root === null) throw new Error("the page has no #app");
-render(<App place={base.host + base.pathname} />, root);
+render(<App place={place} ownPath={socketUrl.pathname} copy={doing.copy} />, root);
+announce((run, ms) => clock.setTimer(run, ms));
 
-document.addEventListener("visibilitychange", follow);
+document.addEventListener("visibilitychange", watch);
 window.addEventListener("pagehide", () => live.stop());
-window.addEventListener("pageshow", follow);
-follow();
+window.addEventListener("pageshow", watch);
+watch();

@@ -1,20 +1,37 @@
 /** Every word the page says, and how it writes numbers. */
 import type { Expected } from "./check";
-import type { ProcessRow, Request, SlotDetails, Verdict } from "./derive";
+import type { WindowName } from "./address";
+import type { FilterError } from "./filter";
+import type { Group, GroupKey } from "./groups";
+import type { Mark, Point } from "./history";
 import type { Connection, Loss, Problem } from "./live";
-import type { Sample, Status } from "./wire";
+import type { Request, Slot, Story } from "./requests";
+import type { ProcessRow } from "./rows";
+import type { Cause, Verdict } from "./verdict";
+import { STATUSES, type Sample, type Status } from "./wire";
 
 export const PRODUCT = "mod_wsgi dashboard";
 export const NOT_AVAILABLE = "not available";
 
 const integer = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const oneDigit = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const minutes = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const clock = new Intl.DateTimeFormat("en", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
+const zoned = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+  timeZoneName: "short",
+});
+
+const dated = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
 
 export const count = (value: number): string => integer.format(value);
 export const timeOfDay = (ms: number): string => clock.format(ms);
-export const minute = (epochSeconds: number): string => minutes.format(epochSeconds * 1000);
 
 /** "1 worker", "2 workers". */
 function plural(value: number, one: string, many = `${one}s`): string {
@@ -23,11 +40,11 @@ function plural(value: number, one: string, many = `${one}s`): string {
 
 /** Three digits at most in front of the unit, one decimal where it says something. */
 function short(value: number): string {
-  return value < 100 ? oneDigit.format(value) : count(value);
+  return value < 100 ? value.toFixed(1) : count(value);
 }
 
 export function seconds(value: number): string {
-  return value < 10 ? `${oneDigit.format(value)} s` : duration(value);
+  return value < 10 ? `${value.toFixed(1)} s` : duration(value);
 }
 
 function duration(value: number): string {
@@ -79,27 +96,93 @@ export const LEGEND_NAMES: Readonly<Record<Status, string>> = {
 export const LABELS = {
   workers: "Workers",
   legend: "What the letters mean",
-  grid: "Worker grid; the same as text is in “Workers as text” below",
+  grid: "Worker grid, with “Workers as text” for the same. Arrow keys go from worker to worker, Enter pins one",
+  map: "Map of slots and time. The up and down keys go from slot to slot, Enter pins one",
   asText: "Workers as text",
-  chart: "Last 5 minutes",
-  busyWorkers: "busy workers",
-  requestsPerSecond: "requests/s",
+  panel: "How workers are shown",
+  asGrid: "Now",
+  asMap: "Over time",
+  timeline: "Busy workers, requests and bytes over time",
+  window: "Window",
   inFlight: "In flight",
   notices: "Notices",
-  generation: "Generation",
-  age: "Age",
-  state: "State",
-  pid: "PID",
-  slot: "Slot",
-  client: "Client",
-  vhost: "Virtual host",
-  request: "Request",
-  states: "States",
   websocket: "WebSocket",
-  hint: "Point at a worker to see what it does.",
+  own: "this dashboard",
+  draining: "draining",
+  hint: "Point at a worker for its story; click to pin it and follow it.",
   gone: "That slot is gone.",
   waiting: "Waiting for the first sample.",
+  filter: "Filter",
+  filterHint: "text vhost:www age>5s",
+  clear: "Clear",
+  group: "Group by",
+  ungrouped: "No grouping",
+  sort: "Sort by",
+  sockets: "Held by WebSockets",
+  pause: "Pause",
+  resume: "Go on",
+  back: "One sample back",
+  forth: "One sample on",
+  copy: "Copy",
+  copied: "Copied",
+  keys: "Keys",
+  unpin: "Unpin",
+  pin: "Pin this slot",
+  close: "Close",
+  now: "Back to now",
+  copyThis: "The browser lets no page copy that was not loaded over https. Here is the text:",
+  shortcuts: "Single keys work as listed",
 } as const;
+
+export const LABELS_OF_ROWS = { pid: "PID", generation: "Generation", processAge: "Age", states: "States" } as const;
+
+export const COLUMN_NAMES = {
+  age: "Age",
+  state: "State",
+  request: "Request",
+  vhost: "Virtual host",
+  client: "Client",
+  pid: "PID, slot",
+} as const;
+
+export const GROUP_NAMES: Readonly<Record<GroupKey, string>> = {
+  path: "Method and path",
+  vhost: "Virtual host",
+  client: "Client",
+  state: "State",
+};
+
+export const WINDOW_WORDS: Readonly<Record<WindowName, string>> = {
+  "1m": "1 min",
+  "5m": "5 min",
+  "15m": "15 min",
+  all: "All",
+};
+
+/** Keys and what they do, for help; `keys.ts` acts on them. */
+export const KEYS: readonly (readonly [string, string])[] = [
+  ["/", "Filter requests"],
+  ["Space", "Pause the page at this sample; go on"],
+  ["← →", "One sample back, one on (with Shift: ten)"],
+  ["1 2 3 4", "Window: 1, 5, 15 minutes, all"],
+  ["+ −", "Zoom in, zoom out"],
+  ["[ ]", "Earlier, later"],
+  ["m", "Workers now, or over time"],
+  ["g", "Group requests: by path, virtual host, client, state"],
+  ["c", "Copy what is on screen as text"],
+  ["Esc", "Close, unpin, clear the filter, go on"],
+  ["?", "This list"],
+];
+
+export const FILTER_HELP: readonly (readonly [string, string])[] = [
+  ["report", "in the request, client or virtual host"],
+  ["-report", "not in them"],
+  ["path:/report/*", "also method:POST  vhost:www  client:192.0.2."],
+  ["state:R,W", "by letter or name"],
+  ["age>5s", "also age<2m"],
+  ["is:slow", "also is:draining  is:websocket"],
+  ["pid:4711", "also slot:3.10"],
+];
 
 const LOSSES: Readonly<Record<Loss, string>> = {
   restart: "the server restarts",
@@ -122,7 +205,7 @@ export function connection(state: Connection, now: number): ConnectionWords {
     case "live":
       return words("Live");
     case "hidden":
-      return words("Paused", "this tab is hidden, so its Apache worker was given back");
+      return words("Hidden", "this tab is hidden, so its Apache worker was given back");
     case "stopped":
       return words("Stopped");
     case "polling":
@@ -165,27 +248,82 @@ export function problem(what: Problem): string {
   return what.text === "" ? `The server answered HTTP ${what.status}.` : what.text;
 }
 
-const LEVELS = { calm: "Calm", busy: "Busy", full: "Full", down: "Down" } as const;
+const LEVELS = { calm: "Calm", slow: "Slow", filling: "Filling up", busy: "Busy", full: "Full", down: "Down" } as const;
 
 /** A younger request holds nobody up. */
 const WORTH_SAYING_SECONDS = 1;
+/** Of the busy workers. */
+const WORTH_SAYING_SHARE = 0.2;
 
+/** The page's one sentence. */
 export function verdict(says: Verdict): string {
   if (says.level === "down") return "Down: no worker is running.";
-  const share = `${count(says.busy)} of ${plural(says.of, "worker")} busy`;
+  const parts = [`${LEVELS[says.level]}: ${share(says)}`];
+  const { most, websockets } = says;
+  if (websockets > 0 && websockets >= WORTH_SAYING_SHARE * says.busy) {
+    parts.push(`${count(websockets)} held by WebSockets`);
+  }
+  if (most !== null && most.count > 1 && says.level !== "calm") {
+    parts.push(`${count(most.count)} of them on ${most.name}`);
+  }
   const age = says.oldestSeconds ?? 0;
-  const oldest = age < WORTH_SAYING_SECONDS ? "" : `, oldest request ${seconds(age)}`;
-  return `${LEVELS[says.level]}: ${share}${oldest}.`;
+  if (age >= WORTH_SAYING_SECONDS) parts.push(`oldest ${seconds(age)}`);
+  return `${parts.join("; ")}.`;
+}
+
+function share({ busy, of, full, fullIn }: Verdict): string {
+  const busyOf = `${count(busy)} of ${plural(of, "worker")} busy`;
+  if (full !== null) return `${busyOf} for ${full.atLeast ? "at least " : ""}${seconds(full.seconds)}`;
+  return fullIn === null ? busyOf : `${busyOf}, full in about ${duration(fullIn)} at this pace`;
+}
+
+/** The directive to look at, and why; null while there is nothing to look at. */
+export function advice(says: Verdict): { readonly directive: string; readonly why: string } | null {
+  if (says.cause === null) return null;
+  const [directive, why] = ADVICE[says.cause];
+  return { directive, why: says.cause === "draining" ? `${draining(says)} ${why}` : why };
+}
+
+const ADVICE: Readonly<Record<Cause, readonly [string, string]>> = {
+  reading: ["RequestReadTimeout", "Many workers wait for clients to send their request."],
+  keepalive: [
+    "KeepAliveTimeout",
+    "Many workers wait for the next request of a connection; the event MPM needs none for that.",
+  ],
+  dns: ["HostnameLookups", "Many workers wait for DNS."],
+  logging: ["BufferedLogs", "Many workers wait for the log to be written."],
+  websockets: ["MaxRequestWorkers", "Each WebSocket holds a worker for as long as it lives."],
+  path: [
+    "request-timeout",
+    "One path holds the workers: find out what it waits for. This option of WSGIDaemonProcess ends what is too long.",
+  ],
+  draining: ["ServerLimit", "Old processes keep their places, beside the new ones, until their last request ends."],
+  slow: [
+    "request-timeout",
+    "Several paths are slow: look for what they share, such as a database. This option of WSGIDaemonProcess ends them.",
+  ],
+  workers: ["MaxRequestWorkers", "No single path stands out: it is the load. Look at free memory before you raise it."],
+};
+
+function draining({ draining: what }: Verdict): string {
+  if (what === null) return "";
+  const processes = what.processes === 1 ? "1 old process drains" : `${count(what.processes)} old processes drain`;
+  const { oldest } = what;
+  if (oldest === null) return `${processes}.`;
+  return `${processes}; pid ${oldest.pid} is held by ${requestLine(oldest.request)}.`;
 }
 
 export function basis(says: Verdict): string {
   return says.basis === "serving"
-    ? `${plural(says.of, "worker")} running now; set max_request_workers for the true limit.`
-    : `${count(says.of)} is Apache's MaxRequestWorkers.`;
+    ? "of those that run; set max_request_workers for the true limit."
+    : "of Apache's MaxRequestWorkers.";
 }
 
-export const title = (says: Verdict, host: string): string =>
-  `${count(says.busy)}/${count(says.of)} busy · ${host}`;
+export const title = (load: { readonly busy: number; readonly of: number }, host: string): string =>
+  `${percent(load)} busy · ${host}`;
+
+const percent = ({ busy, of }: { readonly busy: number; readonly of: number }): string =>
+  of > 0 ? `${Math.round((100 * busy) / of)} %` : "0 %";
 
 /** What the dashboard itself costs the server; `workers` is null while their number is not known. */
 export function holding(held: number, workers: number | null): string {
@@ -194,93 +332,210 @@ export function holding(held: number, workers: number | null): string {
   return `This dashboard holds ${count(held)} of ${plural(workers, "worker")}`;
 }
 
-export const outdated = (ms: number): string => `The numbers below are of ${timeOfDay(ms)}.`;
+export const outdated = (ms: number): string =>
+  `No newer sample than of ${timeOfDay(ms)}: the numbers below are as old.`;
+
+/** Local times, with their zone. */
+export const dateTime = (epochSeconds: number): string => dated.format(epochSeconds * 1000);
+export const clockTime = (epochSeconds: number): string => zoned.format(epochSeconds * 1000);
+export const pausedAt = (epochSeconds: number, behind: number): string =>
+  `Paused at ${timeOfDay(epochSeconds * 1000)}${behind < 1 ? "" : `, ${seconds(behind)} behind`}`;
 
 export interface TileWords {
   readonly label: string;
   readonly value: string;
   readonly more: string;
+  /** What the number means, and where it comes from. */
+  readonly means: string;
 }
 
-export function busyTile({ rates }: Sample): TileWords {
-  const held = rates.websockets > 0 ? ` · ${plural(rates.websockets, "WebSocket")}` : "";
-  const graceful = rates.graceful > 0 ? ` · ${count(rates.graceful)} finishing` : "";
-  return { label: "Busy / idle", value: `${count(rates.busy)} / ${count(rates.idle)}`, more: (held + graceful).slice(3) };
+export function busyTile({ rates }: Sample, says: Verdict): TileWords {
+  const parts = [];
+  if (says.fullIn !== null) parts.push(`full in about ${duration(says.fullIn)}`);
+  if (rates.websockets > 0) parts.push(plural(rates.websockets, "WebSocket"));
+  if (rates.graceful > 0) parts.push(`${count(rates.graceful)} finishing`);
+  return {
+    label: "Busy workers",
+    value: `${count(says.busy)} / ${count(says.of)}`,
+    more: parts.join(" · ") || `${count(rates.idle)} wait for a request`,
+    means: `By the scoreboard's letters, ${basis(says)}`,
+  };
 }
 
 export function requestsTile(sample: Sample): TileWords {
-  const { requests_per_second: rate, requests_total: total } = sample.rates;
+  const { requests_per_second: rate, accesses: total } = sample.rates;
   return {
     label: "Requests",
     value: rate === null ? missing(sample) : `${short(rate)} /s`,
-    more: total === null ? "" : `${count(total)} in total`,
+    more: total === null ? "" : `${count(total)} since the start`,
+    means: "Requests that ended, a second: the growth of the slots' access counts between two samples.",
   };
 }
 
 export function bytesTile(sample: Sample): TileWords {
-  const { bytes_per_second: rate, bytes_total: total } = sample.rates;
+  const { bytes_per_second: rate, bytes_served: total } = sample.rates;
   return {
     label: "Sent",
     value: rate === null ? missing(sample) : `${bytes(rate)}/s`,
-    more: total === null ? "" : `${bytes(total)} in total`,
+    more: total === null ? "" : `${bytes(total)} since the start`,
+    means: "Bytes of requests that ended, a second, by the slots' counts: a download counts when it ends.",
   };
 }
+
+export function oldestTile(sample: Sample, says: Verdict, slow: number): TileWords {
+  const { oldestSeconds: oldest } = says;
+  const unknown = sample.capacity.extended_status === false;
+  return {
+    label: "Oldest request",
+    value: unknown ? NOT_AVAILABLE : oldest === null ? NONE : seconds(oldest),
+    more: slow > 0 ? `${count(slow)} held for 10 s or more` : says.websockets > 0 ? "WebSockets aside" : "",
+    means: "The request that has been held longest, WebSockets aside, by the start times of the slots.",
+  };
+}
+
+/** The four tiles, in their order. */
+export const tiles = (sample: Sample, says: Verdict, slow: number): readonly TileWords[] => [
+  busyTile(sample, says),
+  requestsTile(sample),
+  bytesTile(sample),
+  oldestTile(sample, says, slow),
+];
+
+export const NONE = "none";
 
 /** A rate needs two samples, and ExtendedStatus. */
 function missing(sample: Sample): string {
   return sample.capacity.extended_status === false ? NOT_AVAILABLE : `${NOT_AVAILABLE} yet`;
 }
 
-export function uptimeTile({ snapshot }: Sample): TileWords {
-  return {
-    label: "Uptime",
-    value: duration(snapshot.running_time),
-    more: `generation ${count(snapshot.running_generation)}`,
-  };
-}
-
-export function processesTile({ rates }: Sample): TileWords {
-  const parts = [];
-  if (rates.quiescing > 0) parts.push(`${count(rates.quiescing)} quiescing`);
-  if (rates.old_generation > 0) parts.push(`${count(rates.old_generation)} old generation`);
-  return { label: "Processes", value: count(rates.processes), more: parts.join(" · ") };
+export function serverLine({ snapshot, rates }: Sample): string {
+  const parts = [`up ${duration(snapshot.running_time)}`, `generation ${count(snapshot.running_generation)}`];
+  parts.push(plural(rates.processes, "process", "processes"));
+  return parts.join(" · ");
 }
 
 export const EXTENDED_STATUS_OFF =
   "Apache's ExtendedStatus is Off: no requests, times or counts; add `ExtendedStatus On`.";
+export const NO_TRAFFIC = "No request has come since Apache started.";
+export const NO_TRACE = "No request in flight, and none has left a trace: none came yet, or ExtendedStatus is Off.";
 export const NOTHING_IN_FLIGHT = "No request in flight: every worker waits for one.";
+export const nothingMatches = (all: number): string =>
+  `None of ${plural(all, "request")} in flight matches the filter.`;
 
-export const age = (request: Request): string =>
-  request.ageSeconds === null ? NOT_AVAILABLE : seconds(request.ageSeconds);
-export const slot = ({ slot: { process_num, index } }: Request): string => `${process_num}.${index}`;
-export const more = (rest: number): string => `${count(rest)} more`;
+const FILTER_ERRORS: Readonly<Record<FilterError["kind"], (text: string) => string>> = {
+  key: (text) => `${text} is no key: use vhost, client, path, method, state, pid, slot, age or is`,
+  state: (text) => `${text} names no state: use a letter (${STATUSES.join(" ")}) or a name such as reading`,
+  age: (text) => `${text} is no age: write age>5s, age<2m or age>=1h`,
+  is: (text) => `${text} is unknown: use is:slow, is:draining or is:websocket`,
+};
+
+export const filterError = ({ kind, text }: FilterError): string => `${FILTER_ERRORS[kind](text)}.`;
+
+export const age = (request: Request, at: number): string =>
+  request.startedAt === null ? "–" : seconds(Math.max(0, at - request.startedAt));
+export const slot = ({ process_num, index }: Slot): string => `${process_num}.${index}`;
+export const pidAndSlot = (request: Request): string => `${request.pid} · ${slot(request.slot)}`;
+export const more = (rest: number): string => `${count(rest)} more; filter or group to see them.`;
 export const known = (text: string): string => (text === "" ? NOT_AVAILABLE : text);
+/** A request line without its protocol, which tells little and takes room. */
+export const requestLine = (request: string): string => known(request.replace(/ HTTP\/[\d.]+$/, ""));
+export const shownOf = (shown: number, all: number): string =>
+  shown === all ? count(all) : `${count(shown)} of ${count(all)}`;
 
-export function processLabel(row: ProcessRow): string {
-  if (row.quiescing) return `${row.pid} quiescing`;
-  return row.old ? `${row.pid} gen ${row.generation}` : `${row.pid}`;
+/** "31 ×" */
+export const times = (group: Group): string => `${count(group.count)} ×`;
+export function groupName({ name, filter }: Group, key: GroupKey): string {
+  if (name === "") return NOT_AVAILABLE;
+  const status = STATUSES.find((letter) => letter === name);
+  return key === "state" && status !== undefined ? `${name} ${STATE_NAMES[status]}` : name || filter;
+}
+export const oldestOf = (group: Group, at: number): string =>
+  group.oldestAt === null ? "–" : `oldest ${seconds(Math.max(0, at - group.oldestAt))}`;
+
+/** Labels of a process in the grid, the longest first. */
+export function processLabels(row: ProcessRow): readonly string[] {
+  if (row.quiescing || row.old) {
+    return [`${row.pid} · generation ${row.generation} · draining`, `${row.pid} draining`, `${row.pid}*`];
+  }
+  const minutes = row.age === null || row.age.seconds < 60 ? "" : ` · ${upFor(row.age, true)}`;
+  return [`${row.pid} · generation ${row.generation}${minutes}`, `${row.pid}${minutes}`, `${row.pid}`];
 }
 
-/** The label where there is no room for it. */
-export const processMark = (row: ProcessRow): string => `${row.pid}${row.quiescing || row.old ? "*" : ""}`;
+function upFor({ seconds: value, atLeast }: NonNullable<ProcessRow["age"]>, coarse: boolean): string {
+  const whole = coarse && value < 3600 ? `${Math.floor(value / 60)} min` : duration(value);
+  return atLeast ? `> ${whole}` : whole;
+}
+
+export const processAge = (row: ProcessRow): string => (row.age === null ? NOT_AVAILABLE : upFor(row.age, false));
 
 export function generationCell(row: ProcessRow): string {
   return `${row.generation}${row.old ? " (old)" : ""}${row.quiescing ? ", quiescing" : ""}`;
 }
 
-export function slotLine(details: SlotDetails): string {
-  const facts = [
-    `Slot ${slot(details)}`,
-    `pid ${details.pid}`,
-    `${details.status} ${STATE_NAMES[details.status]}`,
-  ];
-  if (details.ageSeconds !== null) facts.push(`for ${seconds(details.ageSeconds)}`);
-  if (details.quiescing) facts.push("process is quiescing");
-  if (details.websocket) facts.push(LABELS.websocket);
-  facts.push(plural(details.accessCount, "request"));
-  for (const text of [details.client, details.vhost, details.request]) if (text !== "") facts.push(text);
-  return facts.join(" · ");
+export interface StoryWords {
+  readonly state: string;
+  readonly request: string;
+  readonly facts: readonly string[];
 }
 
-export const chartSummary = (busy: number, peak: number): string =>
-  `Busy workers over the last 5 minutes: ${count(busy)} now, ${count(peak)} at most.`;
+/** Since when the page has seen a slot in its state (epoch seconds), and whether it may have been so before. */
+export interface Seen {
+  readonly at: number;
+  readonly earlier: boolean;
+}
+
+/** A slot's story: what it does since when, for whom, and what it did before. */
+export function story(details: Story, at: number, seen: Seen | null): StoryWords {
+  const facts = [`slot ${slot(details.slot)}`, `pid ${details.pid}`, `generation ${details.generation}`];
+  if (details.quiescing || details.draining) facts.push("draining: the process ends with its last request");
+  if (details.client !== "") facts.push(`client ${details.client}`);
+  if (details.vhost !== "") facts.push(details.vhost);
+  facts.push(`${plural(details.accessCount, "request")} served`, bytes(details.bytesServed));
+  facts.push(details.websocket ? "held by a WebSocket" : "no WebSocket");
+  const last = details.running || details.request === "" ? "" : "last: ";
+  return {
+    state: `${STATE_NAMES[details.status]}${sinceWords(details, at, seen)}`,
+    request: `${last}${known(details.request)}`,
+    facts,
+  };
+}
+
+function sinceWords({ since }: Story, at: number, seen: Seen | null): string {
+  const from = since ?? seen?.at;
+  if (from === undefined) return "";
+  const unsure = since === null && seen?.earlier === true ? "at least " : "";
+  return ` for ${unsure}${seconds(Math.max(0, at - from))}, since ${timeOfDay(from * 1000)}`;
+}
+
+/** The numbers at the cursor. */
+export function reading(point: Point): string {
+  const { at, busy, of, requestsPerSecond: requests, bytesPerSecond: sent } = point;
+  const parts = [timeOfDay(at * 1000), `${count(busy)} of ${count(of)} busy`];
+  if (requests !== null) parts.push(`${short(requests)} requests/s`);
+  if (sent !== null) parts.push(`${bytes(sent)}/s`);
+  return parts.join(" · ");
+}
+
+export const LANES = [
+  { title: "busy workers", write: (value: number) => count(value) },
+  { title: "requests/s", write: (value: number) => count(value) },
+  { title: "bytes/s", write: (value: number) => bytes(value) },
+] as const;
+
+export const remembers = (epochSeconds: number): string =>
+  `This page remembers since ${timeOfDay(epochSeconds * 1000)}, when it was opened.`;
+
+const MARKS: Readonly<Record<Mark["kind"], string>> = { restart: "restart", graceful: "graceful restart" };
+
+export function chartSummary(points: readonly Point[], marks: readonly Mark[]): string {
+  const last = points.at(-1);
+  if (last === undefined) return LABELS.waiting;
+  const peak = points.reduce((most, point) => Math.max(most, point.busy), 0);
+  const full = points.filter((point) => point.busy >= point.of).length;
+  const parts = [
+    `busy workers: ${count(last.busy)} now, ${count(peak)} at most`,
+    `full in ${count(full)} of ${plural(points.length, "sample")}`,
+  ];
+  for (const mark of marks) parts.push(`${MARKS[mark.kind]} at ${timeOfDay(mark.at * 1000)}`);
+  return `${LABELS.timeline}: ${parts.join("; ")}.`;
+}

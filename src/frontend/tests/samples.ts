@@ -1,5 +1,5 @@
 /** A small true sample, changed by each test where it matters. */
-import type { Frame, Sample, Worker } from "../src/wire";
+import { decode, STATUSES, type Frame, type Process, type Sample, type Status, type Worker } from "../src/wire";
 
 type Loose = Record<string, unknown>;
 
@@ -24,7 +24,7 @@ export function worker(changes: Partial<Worker> = {}): Worker {
   };
 }
 
-export function process(pid: number, workers: readonly Worker[], changes: Loose = {}) {
+export function process(pid: number, workers: readonly Worker[], changes: Partial<Process> = {}): Process {
   return { process_num: 0, pid, generation: 0, quiescing: false, workers, ...changes };
 }
 
@@ -100,3 +100,67 @@ export function asSample(frame: Frame): Sample {
   if ("error" in frame) throw new Error("a failure, not a sample");
   return frame;
 }
+
+export const sampled = (processes: readonly unknown[], changes: Loose = {}): Sample =>
+  asSample(decode(JSON.stringify(sampleOf(processes, changes))));
+
+/** A worker in the middle of a request that began so many seconds before AT. */
+export const held = (seconds: number, changes: Partial<Worker> = {}): Worker =>
+  worker({ status: "W", start_time: AT - seconds, stop_time: AT - seconds - 1, ...changes });
+
+const EMPTY = sampled([]);
+
+interface Board {
+  readonly at?: number;
+  readonly interval?: number;
+  /** MaxRequestWorkers. */
+  readonly limit?: number | null;
+  readonly extended?: boolean;
+  readonly restart_time?: number;
+  readonly running_generation?: number;
+}
+
+const without = (letters: string, none: string): number => [...letters].filter((letter) => !none.includes(letter)).length;
+
+/** A sample of these very processes, with the numbers that the server would derive from them. */
+export function counted(processes: readonly Process[], board: Board = {}): Sample {
+  const { at = AT, interval = 1, limit = null, extended = true, restart_time = AT - 60, running_generation = 0 } = board;
+  const lettersOf = ({ workers }: Process) => workers.map(({ status }) => status).join("");
+  const every = processes.map(lettersOf).join("");
+  const live = processes.filter(({ pid }) => pid !== 0);
+  const counting = live.filter(({ quiescing }) => !quiescing).map(lettersOf).join("");
+  const current = live.filter(({ quiescing, generation }) => !quiescing && generation === running_generation);
+  const { snapshot, ...rest } = EMPTY;
+  return {
+    ...rest,
+    at,
+    interval,
+    snapshot: { ...snapshot, restart_time, running_generation, processes },
+    rates: {
+      ...rest.rates,
+      busy: without(counting, "_.SIG"),
+      idle: without(counting, "SRWKDCLGI."),
+      states: Object.fromEntries(STATUSES.map((letter) => [letter, every.split(letter).length - 1])) as Record<Status, number>,
+      processes: live.length,
+      quiescing: live.filter(({ quiescing }) => quiescing).length,
+      old_generation: live.filter(({ generation }) => generation !== running_generation).length,
+    },
+    capacity: {
+      ...rest.capacity,
+      slots: every.length,
+      serving: without(current.map(lettersOf).join(""), ".GI"),
+      max_request_workers: limit,
+      extended_status: extended,
+    },
+  };
+}
+
+/** Processes by the letters of their workers; the first has the pid 100. A process of nothing but "." is none. */
+export const lettered = (...letters: readonly string[]): readonly Process[] =>
+  letters.map((own, process_num) =>
+    process(
+      /^\.*$/.test(own) ? 0 : 100 + process_num,
+      [...own].map((letter) => worker({ status: letter as Status })),
+      { process_num },
+    ),
+  );

@@ -1,21 +1,64 @@
 import { describe, expect, test } from "vitest";
 
-import type { Verdict } from "../src/derive";
-import { bytes, connection, holding, requestsTile, seconds, verdict } from "../src/strings";
-import { decode } from "../src/wire";
-import { asSample, sampleOf } from "./samples";
+import { parseFilter } from "../src/filter";
+import { grouped } from "../src/groups";
+import { pointOf } from "../src/memory";
+import { inFlight, story as storyOf, type Story } from "../src/requests";
+import type { ProcessRow } from "../src/rows";
+import * as strings from "../src/strings";
+import { bytes, connection, holding, seconds, verdict } from "../src/strings";
+import type { Cause, Verdict } from "../src/verdict";
+import { AT, counted, held, process, worker } from "./samples";
 
-describe("verdict", () => {
-  const of20: Verdict = { level: "calm", busy: 3, of: 20, basis: "serving", oldestSeconds: null };
+const OF_20: Verdict = {
+  ...{ level: "calm", busy: 3, of: 20, basis: "serving", full: null, fullIn: null, most: null },
+  ...{ websockets: 0, oldestSeconds: null, draining: null, cause: null },
+};
+const REQUESTS = inFlight(counted([process(41, [held(50), held(60), held(70)])]));
+const [MOST] = grouped(REQUESTS, "path");
+if (MOST === undefined) throw new Error("no group");
 
-  test.each<[Verdict, string]>([
-    [of20, "Calm: 3 of 20 workers busy."],
-    [{ ...of20, level: "busy", busy: 18, oldestSeconds: 12.4 }, "Busy: 18 of 20 workers busy, oldest request 12 s."],
-    [{ ...of20, level: "full", busy: 1, of: 1 }, "Full: 1 of 1 worker busy."],
-    [{ ...of20, oldestSeconds: 0.2 }, "Calm: 3 of 20 workers busy."],
-    [{ ...of20, level: "down", busy: 0, of: 0 }, "Down: no worker is running."],
-  ])("%j", (says, expected) => {
-    expect(verdict(says)).toBe(expected);
+describe("the verdict", () => {
+  test.each<[Partial<Verdict>, readonly string[], readonly string[]]>([
+    [{}, ["Calm", "3 of 20 workers"], ["oldest", "full"]],
+    [{ oldestSeconds: 0.2 }, ["Calm"], ["oldest"]],
+    [{ oldestSeconds: 4.25 }, ["Calm", "oldest", "4.3 s"], []],
+    [{ level: "busy", busy: 18, oldestSeconds: 12.4 }, ["Busy", "18 of 20 workers", "oldest", "12 s"], []],
+    [{ level: "busy", busy: 18, most: MOST }, ["3", "GET /"], []],
+    [{ most: MOST }, ["Calm"], ["GET /"]],
+    [{ level: "filling", fullIn: 95 }, ["1 min 35 s"], []],
+    [{ level: "full", busy: 1, of: 1, full: { seconds: 0, atLeast: false } }, ["Full", "1 of 1 worker "], ["workers", "least"]],
+    [{ level: "full", busy: 20, full: { seconds: 75, atLeast: true } }, ["Full", "at least 1 min 15 s"], []],
+    [{ level: "busy", websockets: 15, cause: "websockets" }, ["15", "WebSockets"], []],
+    [{ level: "down", busy: 0, of: 0 }, ["Down"], ["of 0"]],
+    [{ level: "busy", busy: 6300, of: 6400 }, ["6,300 of 6,400"], []],
+  ])("%j", (changes, with_, without) => {
+    const words = verdict({ ...OF_20, ...changes });
+    for (const part of with_) expect(words).toContain(part);
+    for (const part of without) expect(words).not.toContain(part);
+    expect(words).toMatch(/^[A-Z].*[^.]\.$/);
+  });
+});
+
+describe("advice", () => {
+  const CAUSES: readonly Cause[] = ["reading", "keepalive", "dns", "logging", "websockets", "path", "draining", "workers"];
+
+  test.each(CAUSES)("%s has a directive and a reason", (cause) => {
+    const advice = strings.advice({ ...OF_20, cause });
+    expect(advice?.directive).toMatch(/^[A-Za-z-]+$/);
+    expect(advice?.why).toMatch(/[A-Za-z].*\.$/);
+  });
+
+  test("nothing to look at, no advice", () => {
+    expect(strings.advice(OF_20)).toBeNull();
+  });
+
+  test("of what drains: how many, and what holds the oldest", () => {
+    const [oldest = null] = REQUESTS;
+    const of = (processes: number) => strings.advice({ ...OF_20, cause: "draining", draining: { processes, oldest } })?.why;
+    expect(of(1)).toMatch(/^1 old process .*41.*GET \/\./);
+    expect(of(3)).toMatch(/^3 old processes /);
+    expect(strings.advice({ ...OF_20, cause: "draining", draining: { processes: 1, oldest: null } })?.why).not.toContain("pid");
   });
 });
 
@@ -50,15 +93,113 @@ test.each([
   expect(bytes(value)).toBe(expected);
 });
 
-describe("a rate that the scoreboard does not hold is never 0", () => {
+describe("tiles", () => {
+  const tilesOf = (extended: boolean | null, says: Partial<Verdict> = {}, slow = 0) => {
+    const sample = counted([process(7, [held(3), worker()])]);
+    return strings.tiles({ ...sample, capacity: { ...sample.capacity, extended_status: extended } }, { ...OF_20, ...says }, slow);
+  };
+
+  test("there are four, each with a label and a meaning", () => {
+    const tiles = tilesOf(true);
+    expect(new Set(tiles.map(({ label }) => label)).size).toBe(4);
+    for (const { means } of tiles) expect(means).toMatch(/\.$/);
+    expect(tiles[0]?.value).toBe("3 / 20");
+  });
+
   test.each([
     [true, "not available yet"],
     [null, "not available yet"],
     [false, "not available"],
-  ])("extended_status %s", (extended_status, expected) => {
-    const sample = asSample(decode(JSON.stringify(sampleOf([]))));
-    expect(requestsTile({ ...sample, capacity: { ...sample.capacity, extended_status } }).value).toBe(expected);
+  ])("a rate that the scoreboard does not hold is never 0: extended_status %s", (extended, expected) => {
+    expect(tilesOf(extended).slice(1, 3).map(({ value }) => value)).toEqual([expected, expected]);
   });
+
+  test.each([
+    [true, 12.5, "12 s"],
+    [true, null, "none"],
+    [false, 0, "not available"],
+  ])("the oldest request: extended_status %s, %j s", (extended, oldestSeconds, expected) => {
+    expect(tilesOf(extended, { oldestSeconds })[3]?.value).toBe(expected);
+  });
+
+  test("how many are held for long, and when all will be busy", () => {
+    expect(tilesOf(true, { oldestSeconds: 30 }, 4)[3]?.more).toMatch(/^4 /);
+    expect(tilesOf(true, { fullIn: 70 })[0]?.more).toContain("1 min 10 s");
+  });
+});
+
+describe("a slot's story", () => {
+  const sample = counted([
+    process(41, [
+      held(90, { client: "192.0.2.7", vhost: "www:443", request: "GET /report HTTP/1.1", access_count: 1200, bytes_served: 5000 }),
+      worker({ request: "GET /last HTTP/1.1" }),
+      worker({ status: "R", client: "", vhost: "", request: "" }),
+    ], { quiescing: true }),
+  ]);
+  const words = (index: number, seen: Parameters<typeof strings.story>[2] = null) =>
+    strings.story(storyOf(sample, { process_num: 0, index }) as Story, AT, seen);
+
+  test("of a running request", () => {
+    const { state, request, facts } = words(0);
+    expect(state).toContain("1 min 30 s");
+    expect(request).toBe("GET /report HTTP/1.1");
+    for (const fact of ["0.0", "41", "192.0.2.7", "www:443", "1,200", "5.0 kB", "drain"]) expect(facts.join(" · ")).toContain(fact);
+  });
+
+  test("of an idle slot: the request is told to be the last one", () => {
+    expect(words(1).request).toMatch(/^last.*GET \/last/);
+    expect(words(1).state).toContain("19 s");
+  });
+
+  test("by what was seen, where the scoreboard does not tell", () => {
+    expect(words(2).state).not.toContain(" s");
+    expect(words(2, { at: AT - 8, earlier: false }).state).toMatch(/ for 8\.0 s/);
+    expect(words(2, { at: AT - 8, earlier: true }).state).toMatch(/ at least 8\.0 s/);
+    expect(words(0, { at: AT - 8, earlier: true }).state).toMatch(/ for 1 min 30 s/);
+    expect(words(2).request).toBe("not available");
+  });
+});
+
+test.each([
+  ["colour:red", "colour:red"],
+  ["state:Q", "state:Q"],
+  ["age>soon", "age>soon"],
+  ["is:odd", "is:odd"],
+])("the filter's error in %s names it", (text, named) => {
+  const errors = parseFilter(text).errors.map(strings.filterError);
+  expect(errors).toHaveLength(1);
+  expect(errors[0]?.startsWith(named)).toBe(true);
+});
+
+test("the age of a request", () => {
+  const [request] = REQUESTS;
+  if (request === undefined) throw new Error("no request");
+  const unknown = { ...request, startedAt: null };
+  expect([strings.age(request, AT), strings.age(request, AT - 100), strings.age(unknown, AT)]).toEqual(["50 s", "0.0 s", "–"]);
+});
+
+test.each<[Partial<ProcessRow>, readonly string[]]>([
+  [{}, ["41"]],
+  [{ age: { seconds: 59, atLeast: true } }, ["41"]],
+  [{ age: { seconds: 150, atLeast: false } }, ["41", "2 min"]],
+  [{ age: { seconds: 150, atLeast: true } }, ["41", "> 2 min"]],
+  [{ old: true, generation: 7 }, ["41", "7", "draining"]],
+  [{ quiescing: true }, ["41", "draining"]],
+])("labels of a process, %j: the longest says all, the shortest has its pid", (changes, parts) => {
+  const row = { process_num: 0, pid: 41, generation: 3, old: false, quiescing: false, age: null, states: "_", ...changes };
+  const labels = strings.processLabels(row);
+  for (const part of parts) expect(labels[0]).toContain(part);
+  expect(labels.at(-1)).toMatch(/^41\*?$/);
+  const lengths = labels.map(({ length }) => length);
+  expect(lengths).toEqual([...lengths].sort((one, other) => other - one));
+});
+
+test("the numbers at an instant, and of all: a rate that is not known is not told", () => {
+  const point = pointOf(counted([process(7, [held(3), worker()])]), false);
+  expect(strings.reading(point)).toMatch(/1 of 2 busy$/);
+  expect(strings.reading({ ...point, requestsPerSecond: 2.5, bytesPerSecond: 1500 })).toMatch(/2\.5 .*1\.5 kB\/s$/);
+  const summary = strings.chartSummary([{ ...point, busy: 2 }, point], [{ kind: "graceful", at: AT }]);
+  for (const part of ["1 now", "2 at most", "1 of 2 samples", "graceful restart"]) expect(summary).toContain(part);
 });
 
 test("the countdown never runs below zero", () => {

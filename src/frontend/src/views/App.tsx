@@ -1,32 +1,46 @@
-import { error, notices, outdatedSince, sample } from "../state";
+import { choices, error, notices, outdatedSince, sample } from "../state";
 import * as strings from "../strings";
-import { Chart } from "./Chart";
-import { Grid } from "./Grid";
+import { CopyText, Help } from "./Dialogs";
 import { Header } from "./Header";
 import { InFlight } from "./InFlight";
+import { Speaker } from "./Speaker";
 import { Tiles } from "./Tiles";
+import { Timeline } from "./Timeline";
 import { Verdict } from "./Verdict";
+import { Workers } from "./Workers";
 
 /** From so many slots on, the grid takes the whole width. */
-const MANY_SLOTS = 400;
+const MANY_SLOTS = 600;
 
-export function App({ place }: { readonly place: string }) {
+export interface AppProps {
+  readonly place: string;
+  /** The path of the dashboard's own WebSocket, as it stands in a request line. */
+  readonly ownPath: string;
+  readonly copy: () => void;
+}
+
+export function App({ place, ownPath, copy }: AppProps) {
+  const slots = sample.value?.capacity.slots ?? 0;
   return (
     <>
-      <Header place={place} />
+      <Header place={place} copy={copy} />
       <main class={outdatedSince.value === null ? "" : "old"}>
         <Alerts />
         <Verdict />
-        <Notices />
         {sample.value !== null && (
-          <div class={sample.value.capacity.slots > MANY_SLOTS ? "board board-large" : "board"}>
+          <>
             <Tiles sample={sample.value} />
-            <Grid />
-            <Chart />
-            <InFlight sample={sample.value} />
-          </div>
+            <div class={`board board-${slots > MANY_SLOTS ? "large" : choices.value.panel}`}>
+              <Workers />
+              <Timeline />
+              <InFlight ownPath={ownPath} />
+            </div>
+          </>
         )}
       </main>
+      <Speaker />
+      <Help />
+      <CopyText />
     </>
   );
 }
@@ -40,20 +54,13 @@ function Alerts() {
         </p>
       )}
       {outdatedSince.value !== null && <p class="outdated">{strings.outdated(outdatedSince.value)}</p>}
+      {notices.value.length > 0 && (
+        <ul class="notices" data-testid="notices" aria-label={strings.LABELS.notices}>
+          {notices.value.map((notice) => (
+            <li>{notice}</li>
+          ))}
+        </ul>
+      )}
     </>
-  );
-}
-
-function Notices() {
-  if (notices.value.length === 0) return null;
-  return (
-    <section class="panel notices" data-testid="notices">
-      <h2>{strings.LABELS.notices}</h2>
-      <ul>
-        {notices.value.map((notice) => (
-          <li>{notice}</li>
-        ))}
-      </ul>
-    </section>
   );
 }

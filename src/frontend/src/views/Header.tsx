@@ -1,7 +1,12 @@
-import { connection, holding, now, says } from "../state";
+import { behind, connection, copied, follow, helping, holding, now, pause, paused, sample, says } from "../state";
 import * as strings from "../strings";
 
-export function Header({ place }: { readonly place: string }) {
+interface HeaderProps {
+  readonly place: string;
+  readonly copy: () => void;
+}
+
+export function Header({ place, copy }: HeaderProps) {
   return (
     <header class="top">
       <h1>{strings.PRODUCT}</h1>
@@ -12,7 +17,33 @@ export function Header({ place }: { readonly place: string }) {
           {strings.holding(holding.value, says.value?.of ?? null)}
         </p>
       )}
+      {sample.value !== null && (
+        <div class="tools">
+          <Clock />
+          <button type="button" onClick={copy} data-testid="copy">
+            {strings.LABELS[copied.value ? "copied" : "copy"]}
+          </button>
+          <button type="button" onClick={() => (helping.value = true)} aria-label={strings.LABELS.keys}>
+            ?
+          </button>
+        </div>
+      )}
     </header>
+  );
+}
+
+function Clock() {
+  const at = sample.value?.at ?? 0;
+  const words = paused.value ? strings.pausedAt(at, behind.value) : strings.clockTime(at);
+  return (
+    <>
+      <span class={paused.value ? "clock clock-paused" : "clock"} data-testid="clock">
+        {words}
+      </span>
+      <button type="button" data-testid="pause" onClick={() => (paused.value ? follow() : pause())}>
+        {paused.value ? strings.LABELS.resume : strings.LABELS.pause}
+      </button>
+    </>
   );
 }
 

@@ -1,68 +1,84 @@
-import { STATE_KEYS, type Request } from "../derive";
-import { requests } from "../state";
+import { GROUPS } from "../address";
+import type { GroupKey } from "../groups";
+import { choices, choose, filter, groups, matching, ordered, requests, sample } from "../state";
 import * as strings from "../strings";
-import type { Sample } from "../wire";
+import { Groups } from "./Groups";
+import { Requests } from "./Requests";
 
-/** More rows are of no use to a reader, and of much work to a browser. */
-const MOST_ROWS = 100;
-
-export function InFlight({ sample }: { readonly sample: Sample }) {
-  const all = requests.value;
+export function InFlight({ ownPath }: { readonly ownPath: string }) {
+  const { group } = choices.value;
   return (
-    <section class="panel inflight">
-      <h2>
-        {strings.LABELS.inFlight} <span class="count">{strings.count(all.length)}</span>
-      </h2>
-      {sample.capacity.extended_status === false && <p class="hint">{strings.EXTENDED_STATUS_OFF}</p>}
-      <table data-testid="inflight">
-        <Head />
-        <tbody>
-          {all.slice(0, MOST_ROWS).map((request) => (
-            <Row key={strings.slot(request)} request={request} />
+    <section class="panel inflight" data-testid="inflight">
+      <div class="head">
+        <h2>
+          {strings.LABELS.inFlight}{" "}
+          <span class="count">{strings.shownOf(matching.value.length, requests.value.length)}</span>
+        </h2>
+        <Filter />
+        <select
+          aria-label={strings.LABELS.group}
+          value={group ?? ""}
+          onChange={(event) => choose({ group: GROUPS.find((name) => name === event.currentTarget.value) ?? null })}
+        >
+          <option value="">{strings.LABELS.ungrouped}</option>
+          {GROUPS.map((name) => (
+            <option value={name}>{strings.GROUP_NAMES[name]}</option>
           ))}
-          {all.length === 0 && (
-            <tr class="empty">
-              <td colSpan={7}>{strings.NOTHING_IN_FLIGHT}</td>
-            </tr>
-          )}
-        </tbody>
-      </table>
-      {all.length > MOST_ROWS && <p class="hint">{strings.more(all.length - MOST_ROWS)}</p>}
+        </select>
+      </div>
+      {filter.value.errors.map((error) => (
+        <p class="hint hint-bad">{strings.filterError(error)}</p>
+      ))}
+      <Body group={group} ownPath={ownPath} />
     </section>
   );
 }
 
-function Head() {
-  const { age, state, pid, slot, client, vhost, request } = strings.LABELS;
+function Filter() {
   return (
-    <thead>
-      <tr>
-        {[age, state, pid, slot, client, vhost, request].map((label) => (
-          <th key={label} scope="col">
-            {label}
-          </th>
-        ))}
-      </tr>
-    </thead>
+    <input
+      type="search"
+      id="filter"
+      aria-label={strings.LABELS.filter}
+      placeholder={strings.LABELS.filterHint}
+      autocomplete="off"
+      spellcheck={false}
+      value={choices.value.filter}
+      aria-invalid={filter.value.errors.length > 0}
+      onInput={(event) => choose({ filter: event.currentTarget.value })}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") event.currentTarget.blur();
+      }}
+    />
   );
 }
 
-function Row({ request }: { readonly request: Request }) {
+function Body({ group, ownPath }: { readonly group: GroupKey | null; readonly ownPath: string }) {
+  const empty = emptiness();
+  if (empty !== null) return <p class="hint">{empty}</p>;
+  if (group !== null && groups.value !== null) return <Groups groups={groups.value} by={group} />;
+  const { requests: plain, websockets } = ordered.value;
   return (
-    <tr>
-      <td class={request.ageSeconds === null ? "age missing" : "age"}>{strings.age(request)}</td>
-      <td class="state">
-        <span class={`swatch swatch-${STATE_KEYS[request.status]}`}>{request.status}</span>
-        {strings.LEGEND_NAMES[request.status]}
-      </td>
-      <td class="pid">{request.pid}</td>
-      <td class="slot-number">{strings.slot(request)}</td>
-      <td class="client">{strings.known(request.client)}</td>
-      <td class="vhost">{strings.known(request.vhost)}</td>
-      <td class="request">
-        {request.websocket && <span class="badge">{strings.LABELS.websocket}</span>}
-        {strings.known(request.request)}
-      </td>
-    </tr>
+    <div class="scroll">
+      <Requests requests={plain} ownPath={ownPath} sortable />
+      {websockets.length > 0 && (
+        <>
+          <h3>
+            {strings.LABELS.sockets} <span class="count">{strings.count(websockets.length)}</span>
+          </h3>
+          <Requests requests={websockets} ownPath={ownPath} sortable={false} />
+        </>
+      )}
+    </div>
   );
+}
+
+/** Why there is nothing to show, or null if there is something. */
+function emptiness(): string | null {
+  const shown = sample.value;
+  if (shown?.capacity.extended_status === false) return strings.EXTENDED_STATUS_OFF;
+  if (matching.value.length > 0) return null;
+  if (requests.value.length > 0) return strings.nothingMatches(requests.value.length);
+  if (shown?.capacity.extended_status === null) return strings.NO_TRACE;
+  return shown?.rates.accesses === 0 ? strings.NO_TRAFFIC : strings.NOTHING_IN_FLIGHT;
 }

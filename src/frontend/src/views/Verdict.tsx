@@ -1,4 +1,4 @@
-import { error, says } from "../state";
+import { error, sample, says } from "../state";
 import * as strings from "../strings";
 
 export function Verdict() {
@@ -11,10 +11,16 @@ export function Verdict() {
       </section>
     );
   }
+  const advice = strings.advice(says.value);
   return (
     <section class={`verdict verdict-${says.value.level}`} data-testid="verdict">
-      <p>{strings.verdict(says.value)}</p>{" "}
-      <small>{strings.basis(says.value)}</small>
+      <p>{strings.verdict(says.value)}</p>
+      {sample.value !== null && <span class="server">{strings.serverLine(sample.value)}</span>}
+      {advice !== null && (
+        <small data-testid="advice">
+          <code>{advice.directive}</code> {advice.why}
+        </small>
+      )}
     </section>
   );
 }

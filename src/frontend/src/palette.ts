@@ -1,0 +1,32 @@
+/** The colours and the font that a canvas is painted with, from the custom properties of the style sheet. */
+import { STATE_KEYS } from "./derive";
+import { STATUSES, type Status } from "./wire";
+
+export interface Ink {
+  readonly fill: string;
+  readonly letter: string;
+}
+
+export interface Palette {
+  readonly states: Readonly<Record<Status, Ink>>;
+  readonly ink: string;
+  readonly muted: string;
+  readonly warn: string;
+  readonly font: string;
+}
+
+export function palette(element: Element): Palette {
+  const style = getComputedStyle(element);
+  const color = (name: string) => style.getPropertyValue(name).trim();
+  const inks = STATUSES.map((status) => {
+    const key = STATE_KEYS[status];
+    return [status, { fill: color(`--state-${key}`), letter: color(`--on-${key}`) }] as const;
+  });
+  return {
+    states: Object.fromEntries(inks) as Record<Status, Ink>,
+    ink: color("--ink"),
+    muted: color("--muted"),
+    warn: color("--warn"),
+    font: style.fontFamily,
+  };
+}
