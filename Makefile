@@ -23,7 +23,7 @@ run test check bench setup:
 	@$(MAKE) --no-print-directory -C $(STAGED) $@
 else
 
-.PHONY: help setup run demo test check format bench clean
+.PHONY: help setup run demo test check format bench pictures clean
 
 help:
 	@echo 'make run     a real Apache with the dashboard at http://127.0.0.1:8000/metrics/ (PORT=)'
@@ -31,6 +31,7 @@ help:
 	@echo 'make test    all tests: real Apache, real Chromium (ARGS= goes to pytest)'
 	@echo 'make check   ruff, mypy --strict, tsc'
 	@echo 'make bench   the benchmarks'
+	@echo 'make pictures   the pictures of docs/pictures'
 	@echo 'make setup   all that these need; make clean removes it'
 
 setup: $(VENV)/.test
@@ -58,6 +59,9 @@ format: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
+
+pictures: $(VENV)/.test
+	$(BIN)/python -m tools.pictures
 
 clean:
 	rm -rf $(VENV) run artifacts $(FRONTEND)/node_modules src/mod_wsgi_dashboard/_web

@@ -1,6 +1,6 @@
 """Run every benchmark and print its figures; the options are those of `benchmarks.fanout`."""
 
-from benchmarks import fanout, tick, write
+from benchmarks import fanout, page, tick, write
 from benchmarks.children import BenchmarkError
 
 if __name__ == "__main__":
@@ -9,5 +9,7 @@ if __name__ == "__main__":
     write.main([])
     try:
         fanout.run(arguments)
+        # Last: the fan-out begins the results' file anew.
+        page.main(["--quick", "--json", str(arguments.json)])
     except BenchmarkError as error:
         raise SystemExit(str(error)) from None
