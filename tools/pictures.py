@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from benchmarks import feed
 from benchmarks.children import REPOSITORY
-from tools import png
 
 PICTURES = REPOSITORY / "docs" / "pictures"
 
@@ -19,7 +18,7 @@ START = 1_767_606_840.0  # Monday, 5 January 2026, 09:54 UTC
 # How much the page remembers: most of the five minutes that it shows at first.
 TICKS = 240
 
-SCREEN, PHONE = (1280, 720), (390, 844)
+WIDTH, HEIGHT = 1280, 720
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +30,13 @@ class Picture:
     at: float
     slots: int = 64
     scheme: str = "light"
-    size: tuple[int, int] = SCREEN
     fragment: str = ""
 
 
-# The saturation's 90 s are full from 30 to 60; a graceful restart comes every 45 s.
+# The saturation's 90 s are full from 30 to 60.
 PICTURES_MADE = (
     Picture("first-screen-light", "saturation", at=3 * 90.0 + 41.0),
-    Picture("first-screen-dark", "saturation", at=3 * 90.0 + 41.0, scheme="dark"),
     Picture("map", "slow-endpoint", at=290.0, scheme="dark", fragment="#panel=map&group=path"),
-    Picture("phone", "graceful-restart", at=6 * 45.0 + 8.0, size=PHONE),
 )
 
 
@@ -52,13 +48,12 @@ def main() -> None:
             boards = feed.readings(
                 picture.scenario, picture.slots, start_at=START, after=picture.at - TICKS
             )
-            width, height = picture.size
             with feed.opened(
                 stage,
                 browser,
                 feed.frames(boards, max_request_workers=picture.slots),
                 path=f"{feed.MOUNT}/{picture.fragment}",
-                viewport={"width": width, "height": height},
+                viewport={"width": WIDTH, "height": HEIGHT},
                 color_scheme=picture.scheme,
                 reduced_motion="reduce",
                 timezone_id="UTC",
@@ -66,7 +61,7 @@ def main() -> None:
             ) as page:
                 stage.play(TICKS)
                 path = PICTURES / f"{picture.name}.png"
-                path.write_bytes(png.shrink(page.screenshot()))
+                page.screenshot(path=path)
                 print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size:,} bytes")
 
 
