@@ -75,6 +75,21 @@ export function grouped(requests: readonly Request[], key: GroupKey): readonly G
   );
 }
 
+/** The method and path that most of the requests are for, as far as they are known; of equals the first by name. */
+export function commonest(requests: readonly Request[]): Pick<Group, "name" | "count"> | null {
+  const counts = new Map<string, number>();
+  for (const { request } of requests) {
+    const name = pattern(request);
+    if (name === "") continue;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  let most: Pick<Group, "name" | "count"> | null = null;
+  for (const [name, count] of counts) {
+    if (most === null || count > most.count || (count === most.count && name < most.name)) most = { name, count };
+  }
+  return most;
+}
+
 function emptyGroup(key: GroupKey, name: string) {
   // A letter, or a path's pattern with its method, is no part of another value.
   const joint = key === "state" || (key === "path" && name.includes(" ")) ? ":" : ":=";

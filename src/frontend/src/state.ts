@@ -209,14 +209,16 @@ export const isProblem = (request: Request, at: number): boolean =>
 export const ordered = computed(() => {
   const at = sample.value?.at ?? 0;
   const { sort } = choices.value;
-  const all = sorted(matching.value, sort);
-  const plain = all.filter((request) => !request.websocket);
   const usual = sort.key === "age" && sort.down;
-  const problems = usual ? plain.filter((request) => isProblem(request, at)) : [];
-  return {
-    requests: usual ? [...problems, ...plain.filter((request) => !isProblem(request, at))] : plain,
-    websockets: all.filter((request) => request.websocket),
-  };
+  const problems: Request[] = [];
+  const others: Request[] = [];
+  const websockets: Request[] = [];
+  for (const request of sorted(matching.value, sort)) {
+    if (request.websocket) websockets.push(request);
+    else if (usual && isProblem(request, at)) problems.push(request);
+    else others.push(request);
+  }
+  return { requests: [...problems, ...others], websockets };
 });
 export const groups = computed(() =>
   choices.value.group === null ? null : grouped(matching.value, choices.value.group),

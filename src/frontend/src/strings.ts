@@ -106,7 +106,6 @@ export const LABELS = {
   window: "Window",
   inFlight: "In flight",
   notices: "Notices",
-  websocket: "WebSocket",
   own: "this dashboard",
   draining: "draining",
   hint: "Point at a worker for its story; click to pin it and follow it.",
@@ -114,10 +113,8 @@ export const LABELS = {
   waiting: "Waiting for the first sample.",
   filter: "Filter",
   filterHint: "text vhost:www age>5s",
-  clear: "Clear",
   group: "Group by",
   ungrouped: "No grouping",
-  sort: "Sort by",
   sockets: "Held by WebSockets",
   pause: "Pause",
   resume: "Go on",
@@ -261,7 +258,7 @@ export function verdict(says: Verdict): string {
   const parts = [`${LEVELS[says.level]}: ${share(says)}`];
   const { most, websockets } = says;
   if (websockets > 0 && websockets >= WORTH_SAYING_SHARE * says.busy) {
-    parts.push(`${count(websockets)} held by WebSockets`);
+    parts.push(`${count(websockets)} held by ${websockets === 1 ? "a WebSocket" : "WebSockets"}`);
   }
   if (most !== null && most.count > 1 && says.level !== "calm") {
     parts.push(`${count(most.count)} of them on ${most.name}`);

@@ -1,5 +1,5 @@
 /** What is wrong, if anything: the facts of the page's one sentence. Pure; the words are in `strings.ts`. */
-import { grouped, type Group } from "./groups";
+import { commonest, type Group } from "./groups";
 import type { Point } from "./history";
 import { drains, isSlow, living, oldestSeconds, sinceOf, type Request } from "./requests";
 import type { Sample, Status } from "./wire";
@@ -31,7 +31,7 @@ export interface Verdict {
   /** Seconds until all workers are busy if it goes on like this. */
   readonly fullIn: number | null;
   /** The method and path that holds more workers than any other. */
-  readonly most: Group | null;
+  readonly most: Pick<Group, "name" | "count"> | null;
   readonly websockets: number;
   /** Seconds for which the oldest request, WebSockets aside, has been held. */
   readonly oldestSeconds: number | null;
@@ -77,8 +77,8 @@ export function verdict(sample: Sample, requests: readonly Request[], points: re
   const slow = present.filter((request) => isSlow(request, sample.at)).length;
   const pace = fullIn(points);
   const level = levelOf({ busy, of, serving, slow, pace });
-  const [largest] = grouped(present, "path");
-  const most = largest !== undefined && largest.name !== "" && largest.count >= TOLD_SHARE * busy ? largest : null;
+  const largest = commonest(present);
+  const most = largest !== null && largest.count >= TOLD_SHARE * busy ? largest : null;
   const draining = drainingOf(sample, requests);
   const facts = { busy, of, most, websockets, draining };
   return {

@@ -1,28 +1,11 @@
 import { describe, expect, test } from "vitest";
 
 import { parseFilter } from "../src/filter";
-import { grouped, sorted, type GroupKey, type SortKey } from "../src/groups";
+import { commonest, grouped, sorted, type GroupKey, type SortKey } from "../src/groups";
 import type { Request } from "../src/requests";
 import { STATUSES } from "../src/wire";
+import { one, random, type Below } from "./random";
 import { AT } from "./samples";
-
-type Below = (below: number) => number;
-
-/** Numbers from 0 up to `below`, always the same ones (mulberry32). */
-function random(seed: number): Below {
-  return (below) => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(seed ^ (seed >>> 15), seed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
-
-function one<T>(below: Below, values: readonly T[]): T {
-  const value = values[below(values.length)];
-  if (value === undefined) throw new RangeError("nothing to choose from");
-  return value;
-}
 
 const PIECES = [
   ..." \"\\=:,.-*/<?#aAb19\u00a0éΣς😀\ud83d", "***", "GET /", "12", "vhost:", "http://", " HTTP/1.1", '\\"', "//",
@@ -184,4 +167,17 @@ describe("grouped", () => {
       expect(indexes(shown).sort(numeric)).toEqual(indexes(requests));
     }
   });
+});
+
+test("the commonest is the largest group of those that have a name", () => {
+  const below = random(11);
+  for (let round = 0; round < 200; round++) {
+    const requests = Array.from({ length: below(30) }, (_, index) =>
+      request(index, { request: one(below, ["", "GET /a/1 HTTP/1.1", "GET /a/22 HTTP/1.1", "POST /b HTTP/1.1", "-"]) }),
+    );
+    const named = grouped(requests, "path").filter(({ name }) => name !== "");
+    const most = Math.max(0, ...named.map(({ count }) => count));
+    const [first] = named.filter(({ count }) => count === most).sort((a, b) => (a.name < b.name ? -1 : 1));
+    expect(commonest(requests)).toEqual(first === undefined ? null : { name: first.name, count: first.count });
+  }
 });

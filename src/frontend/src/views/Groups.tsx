@@ -1,6 +1,6 @@
 import { STATE_KEYS } from "../derive";
 import type { Group, GroupKey } from "../groups";
-import { ageAt, choices, choose } from "../state";
+import { choices, choose, sample } from "../state";
 import * as strings from "../strings";
 
 const MOST_GROUPS = 60;
@@ -13,6 +13,7 @@ interface GroupsProps {
 /** "31 × GET /report/*"; a click shows the requests of a group. */
 export function Groups({ groups, by }: GroupsProps) {
   const most = groups[0]?.count ?? 1;
+  const at = sample.value?.at ?? 0;
   const show = (group: Group) => choose({ group: null, filter: `${choices.value.filter} ${group.filter}`.trim() });
   return (
     <div class="scroll">
@@ -22,7 +23,7 @@ export function Groups({ groups, by }: GroupsProps) {
             <button type="button" onClick={() => show(group)}>
               <b>{strings.times(group)}</b>
               <span class="name">{strings.groupName(group, by)}</span>
-              <span class="oldest">{strings.oldestOf(group, ageAt.value)}</span>
+              <span class="oldest">{strings.oldestOf(group, at)}</span>
               <span class="parts" style={{ width: `${(100 * group.count) / most}%` }} aria-hidden="true">
                 {[...group.states].map(([status, count]) => (
                   <span class={`part swatch-${STATE_KEYS[status]}`} style={{ flexGrow: count }} />
