@@ -218,6 +218,41 @@ def test_a_click_in_the_past_stops_there(page: Page, url: str) -> None:
     expect(clock).not_to_contain_text("Paused")
 
 
+def test_the_map_shares_the_cursor(page: Page, url: str) -> None:
+    """A pointer on the map tells a slot's story and the numbers of that instant; a click pins it."""
+    open_page(page, f"{url}#panel=map&window=1m")
+    canvas = page.get_by_test_id("map").locator("canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    newest = {"x": box["width"] - 14, "y": 3}
+    canvas.hover(position=newest)
+    story = page.get_by_test_id("story")
+    expect(story).to_contain_text("slot 0.")
+    expect(page.get_by_test_id("reading")).to_contain_text("busy")
+    canvas.click(position=newest)
+    pinned = page.url.rpartition("slot=")[2]
+    assert re.fullmatch(r"0\.\d+", pinned)
+    expect(story).to_contain_text(f"slot {pinned} ")
+
+
+def test_wheel_with_ctrl_zooms(page: Page, url: str) -> None:
+    """Ctrl and the wheel zoom to a window of no name, the wheel alone not; a double click goes back."""
+    open_page(page, url)
+    canvas = page.get_by_test_id("timeline").locator("canvas")
+    named = page.get_by_test_id("timeline").locator("[aria-pressed=true]")
+    expect(named).to_have_count(1)
+    canvas.hover()
+    page.mouse.wheel(0, 100)
+    expect(named).to_have_count(1)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -300)
+    page.keyboard.up("Control")
+    expect(named).to_have_count(0)
+    canvas.dblclick()
+    expect(named).to_have_count(1)
+    expect(page.get_by_test_id("clock")).not_to_contain_text("Paused")
+
+
 def test_single_keys_work(page: Page, url: str) -> None:
     """1 to 4 choose the window, m the map, g the groups, ? help; Escape closes it."""
     open_page(page, url)

@@ -1,9 +1,9 @@
 /** Paints slots over time: a row for each slot, its state as a colour and, where there is room, as a letter. */
-import { GUTTER, type Span } from "./axis";
+import { GUTTER } from "./axis";
+import { Easel, FOOT, type Surface } from "./easel";
 import { INFERRED, type Column } from "./history";
-import { columnAt, FADED, Film, firstRow, idleQuarters, lay, letterOf, lineAt, lineOf, QUARTERS } from "./reduce";
+import { columnAt, FADED, Film, idleQuarters, lay, letterOf, lineAt, lineOf, QUARTERS } from "./reduce";
 import { Reducer, runs, sameList, samePlaces, sameSlots, telling, type Block, type Lines, type Run } from "./reduce";
-import { Easel, FOOT } from "./timeline";
 import { STATUSES, type Status } from "./wire";
 
 export interface ProcessBlock extends Block {
@@ -12,13 +12,12 @@ export interface ProcessBlock extends Block {
   readonly marked: boolean;
 }
 
-export interface MapPicture {
+export interface MapPicture extends Surface {
   /** Oldest first; there may be holes between them. They come and go at the ends, and none changes. */
   readonly columns: readonly Column[];
   /** The slots that are shown (their places in Column.letters), from top to bottom. */
   readonly rows: readonly number[];
   readonly blocks: readonly ProcessBlock[];
-  readonly span: Span;
   readonly cursorAt: number | null;
   readonly frozenAt: number | null;
   /** Older letters were inferred. */
@@ -27,10 +26,6 @@ export interface MapPicture {
   readonly selected: number | null;
   /** Slots. */
   readonly dimmed: ReadonlySet<number> | null;
-  readonly width: number;
-  readonly height: number;
-  /** Another number once colours are others. */
-  readonly scheme: number;
 }
 
 /** A smaller row, or a shorter run, has no room for its letter (CSS pixels). */
@@ -76,12 +71,6 @@ export class MapPainter {
     easel.instant(picture.cursorAt, [0, bottom], colors.muted);
     easel.instant(picture.frozenAt, [0, bottom], colors.ink, 1.5);
     this.#outline(picture.rows, picture.selected);
-  }
-
-  /** The row (its place in `rows`) at y, CSS pixels; the first of those that share the pixel. */
-  slotRowAt(y: number): number | null {
-    const line = lineAt(this.#lines, y * this.#easel.ratio);
-    return line === null ? null : firstRow(line, this.#lines.count, this.#picture?.rows.length ?? 0);
   }
 
   /** The slot whose state is shown at a point (CSS pixels). */

@@ -1,6 +1,20 @@
 /** The colours and the font that a canvas is painted with, from the custom properties of the style sheet. */
-import { STATE_KEYS } from "./derive";
 import { STATUSES, type Status } from "./wire";
+
+/** The names of the states in the style sheet. */
+export const STATE_KEYS: Readonly<Record<Status, string>> = {
+  _: "ready",
+  S: "starting",
+  R: "reading",
+  W: "sending",
+  K: "keepalive",
+  D: "dns",
+  C: "closing",
+  L: "logging",
+  G: "graceful",
+  I: "cleanup",
+  ".": "open",
+};
 
 export interface Ink {
   readonly fill: string;

@@ -2,7 +2,7 @@ import { useSignal, useSignalEffect, type Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
 
-import { STATE_KEYS } from "../derive";
+import { STATE_KEYS } from "../palette";
 import { enable, enabled } from "../keys";
 import { helping, uncopied } from "../state";
 import * as strings from "../strings";

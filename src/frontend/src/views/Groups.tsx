@@ -1,4 +1,4 @@
-import { STATE_KEYS } from "../derive";
+import { STATE_KEYS } from "../palette";
 import type { Group, GroupKey } from "../groups";
 import { choices, choose, sample } from "../state";
 import * as strings from "../strings";

@@ -1,7 +1,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { Component } from "preact";
 
-import { STATE_KEYS } from "../derive";
+import { STATE_KEYS } from "../palette";
 import type { SortKey } from "../groups";
 import { sameSlot, type Request } from "../requests";
 import { ageAt, choices, choose, isProblem, key, pin, sample } from "../state";

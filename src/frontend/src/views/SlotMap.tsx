@@ -51,8 +51,8 @@ export function SlotMap() {
     });
   });
   const slotAt = (event: MouseEvent) => {
-    const row = painter.value?.slotRowAt(event.offsetY) ?? null;
-    return row === null ? null : (mapRows.value.slots[row] ?? null);
+    const place = painter.value?.slotAt(event.offsetX, event.offsetY) ?? null;
+    return place === null ? null : (mapRows.value.slots[mapRows.value.places.indexOf(place)] ?? null);
   };
   return (
     <div

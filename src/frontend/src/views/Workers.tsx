@@ -1,6 +1,6 @@
 import { choices, choose, details, pin, rows, sameTold, sample, told } from "../state";
 import * as strings from "../strings";
-import { STATE_KEYS } from "../derive";
+import { STATE_KEYS } from "../palette";
 import { STATUSES } from "../wire";
 import { AsText } from "./AsText";
 import { Grid } from "./Grid";
