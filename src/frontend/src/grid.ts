@@ -2,7 +2,7 @@
 import { glyph } from "./glyphs";
 import { layOut, type Cell, type Layout, type Room } from "./layout";
 import { palette, type Palette } from "./palette";
-import type { Slot } from "./requests";
+import { slotId, type Slot } from "./requests";
 import type { ProcessRow } from "./rows";
 import { processLabels } from "./strings";
 import type { Status } from "./wire";
@@ -10,8 +10,8 @@ import type { Status } from "./wire";
 export interface GridPicture extends Room {
   readonly rows: readonly ProcessRow[];
   readonly selected: Slot | null;
-  /** Slots ("3.10") that stay as they are while the others fade; null if none fade. */
-  readonly kept: ReadonlySet<string> | null;
+  /** Ids of the slots that stay as they are while the others fade; null if none fade. */
+  readonly kept: ReadonlySet<number> | null;
   readonly scheme: number;
 }
 
@@ -52,7 +52,7 @@ export class GridPainter {
       const painted = (this.#painted[row] ??= []);
       const marked = selected?.process_num === process_num ? selected.index : -1;
       for (let index = 0; index < states.length; index++) {
-        const faded = kept !== null && !kept.has(`${process_num}.${index}`);
+        const faded = kept !== null && !kept.has(slotId({ process_num, index }));
         const look = `${states[index] ?? ""}${faded ? "-" : ""}${index === marked ? "!" : ""}`;
         if (painted[index] === look) continue;
         painted[index] = look;
@@ -129,7 +129,7 @@ export class GridPainter {
     context.lineWidth = 1;
   }
 
-  /** A painted cell to copy: 6,400 letters are too many to set one by one. A bitmap, since a canvas is copied itself. */
+  /** A painted cell to copy: 6,400 letters are too many to set. A bitmap, since of a canvas a copy is made each time. */
   #sprite(status: Status): ImageBitmap {
     const known = this.#sprites.get(status);
     if (known !== undefined) return known;

@@ -151,5 +151,11 @@ export function story(sample: Sample, slot: Slot): Story | null {
   };
 }
 
+/** More threads than Apache's ThreadLimit can be (20,000). */
+const MOST_THREADS = 32_768;
+
+/** A slot as one number, to look it up by. */
+export const slotId = ({ process_num, index }: Slot): number => process_num * MOST_THREADS + index;
+
 export const sameSlot = (one: Slot | null, other: Slot | null): boolean =>
   one?.process_num === other?.process_num && one?.index === other?.index;

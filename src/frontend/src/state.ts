@@ -8,7 +8,7 @@ import { grouped, sorted } from "./groups";
 import type { Connection, Problem } from "./live";
 import { letterSince, Memory, MOST_POINTS } from "./memory";
 import type { Screen } from "./report";
-import { inFlight, isSlow, sameSlot, story, type Request, type Slot } from "./requests";
+import { inFlight, isSlow, sameSlot, slotId, story, type Request, type Slot } from "./requests";
 import { processRows } from "./rows";
 import * as strings from "./strings";
 import { verdict } from "./verdict";
@@ -198,9 +198,10 @@ export const matching = computed(() => {
   const { empty, matches } = filter.value;
   return empty ? requests.value : requests.value.filter((request) => matches(request, sample.value?.at ?? 0));
 });
-export const key = ({ process_num, index }: Slot): string => `${process_num}.${index}`;
-/** The slots that a filter leaves; null without one. */
-export const kept = computed(() => (filter.value.empty ? null : new Set(matching.value.map(({ slot }) => key(slot)))));
+/** The ids of the slots that a filter leaves; null without one. */
+export const kept = computed(() =>
+  filter.value.empty ? null : new Set(matching.value.map(({ slot }) => slotId(slot))),
+);
 
 export const isProblem = (request: Request, at: number): boolean =>
   !request.websocket && (request.draining || isSlow(request, at));
@@ -305,7 +306,7 @@ export const dimmed = computed(() => {
   const left = kept.value;
   if (left === null) return null;
   const { places, slots } = mapRows.value;
-  return new Set(places.filter((_, row) => !left.has(key(slots[row] ?? { process_num: -1, index: -1 }))));
+  return new Set(places.filter((_, row) => !left.has(slotId(slots[row] ?? { process_num: -1, index: 0 }))));
 });
 
 export const frozenAt = computed(() => frozen.value?.at ?? null);

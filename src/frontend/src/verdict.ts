@@ -76,6 +76,7 @@ export function verdict(sample: Sample, requests: readonly Request[], points: re
   const present = requests.filter((request) => !request.websocket && !request.draining);
   const slow = present.filter((request) => isSlow(request, sample.at)).length;
   const pace = fullIn(points);
+  const last = points.at(-1);
   const level = levelOf({ busy, of, serving, slow, pace });
   const largest = commonest(present);
   const most = largest !== null && largest.count >= TOLD_SHARE * busy ? largest : null;
@@ -87,7 +88,7 @@ export function verdict(sample: Sample, requests: readonly Request[], points: re
     basis: limit === null ? "serving" : "max_request_workers",
     full: level === "full" ? fullFor(sample, points) : null,
     fullIn: pace,
-    oldestSeconds: oldestSeconds(sample),
+    oldestSeconds: last?.at === sample.at ? last.oldestSeconds : oldestSeconds(sample),
     cause: causeOf(sample, level, facts),
   };
 }

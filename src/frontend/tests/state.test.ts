@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 
 import { DEFAULTS } from "../src/address";
 import { decode, type Sample, type Worker } from "../src/wire";
+import { slotId } from "../src/requests";
 import { AT, counted, failureOf, held, lettered, process, sampled, VIEWERS, worker } from "./samples";
 
 type Board = Parameters<typeof counted>[1];
@@ -241,7 +242,7 @@ describe("requests", () => {
     expect([state.kept.value, state.dimmed.value]).toEqual([null, null]);
     state.choose({ filter: "path:/a" });
     expect(indexes(state)).toEqual([[1, 4], []]);
-    expect(state.kept.value).toEqual(new Set(["0.1", "0.4"]));
+    expect(state.kept.value).toEqual(new Set([1, 4].map((index) => slotId({ process_num: 0, index }))));
     expect(state.dimmed.value).toEqual(new Set([0, 2, 3]));
     expect(state.screen("here")).toMatchObject({ filter: "path:/a", place: "here" });
     state.choose({ filter: "nothing" });

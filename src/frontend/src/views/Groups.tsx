@@ -3,7 +3,7 @@ import type { Group, GroupKey } from "../groups";
 import { choices, choose, sample } from "../state";
 import * as strings from "../strings";
 
-const MOST_GROUPS = 60;
+const MOST_GROUPS = 40;
 
 interface GroupsProps {
   readonly groups: readonly Group[];

@@ -3,12 +3,12 @@ import { Component } from "preact";
 
 import { STATE_KEYS } from "../palette";
 import type { SortKey } from "../groups";
-import { sameSlot, type Request } from "../requests";
-import { ageAt, choices, choose, isProblem, key, pin, sample } from "../state";
+import { sameSlot, slotId, type Request } from "../requests";
+import { ageAt, choices, choose, isProblem, pin, sample } from "../state";
 import * as strings from "../strings";
 
 /** More rows are of no use to a reader, and of much work to a browser. */
-const MOST_ROWS = 40;
+const MOST_ROWS = 25;
 const COLUMNS: readonly SortKey[] = ["age", "state", "request", "vhost", "client", "pid"];
 
 interface RequestsProps {
@@ -28,7 +28,7 @@ export function Requests({ requests, ownPath, sortable }: RequestsProps) {
         <tbody role="rowgroup">
           {requests.slice(0, MOST_ROWS).map((request) => (
             <Row
-              key={key(request.slot)}
+              key={slotId(request.slot)}
               request={request}
               ownPath={ownPath}
               pinned={sameSlot(request.slot, pinned)}
