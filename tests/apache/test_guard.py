@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
@@ -137,7 +138,9 @@ async def test_under_the_reserve_the_newest_go_and_come_back(figure: Callable[[s
             returned = monotonic() - began
             async with connect(url) as again:
                 assert "snapshot" in json.loads(await again.recv())
-        assert "2 of 4 viewers were moved to polling" in server.error_log
+        # In one step, or in two where the load came between two readings.
+        moves = re.findall(r"(\d) of [34] viewers were moved to polling", server.error_log)
+        assert sum(map(int, moves)) == 2
         figure(f"2 of 4 viewers moved {moved:.1f} s after the load came, room again at {returned:.1f} s")
 
 
