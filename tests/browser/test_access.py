@@ -131,6 +131,9 @@ def test_ages_go_on_between_samples(browser: Browser, demos: Demos) -> None:
         assert before == stills.inner_text()
 
 
+KEPT = "localStorage.getItem('mod-wsgi-dashboard.keys')"
+
+
 def test_single_keys_can_be_switched_off(page: Page, demos: Demos) -> None:
     """Who switches single keys off in help is rid of them, after a reload too; Escape still closes."""
     page.goto(demos("calm"))
@@ -140,6 +143,8 @@ def test_single_keys_can_be_switched_off(page: Page, demos: Demos) -> None:
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     for _ in range(2):
+        # The browser keeps it, in its own time.
+        wait_for(page, lambda: page.evaluate(KEPT) == "off", "the choice is kept")
         for key in ("m", "?", "Space", "2"):
             page.keyboard.press(key)
         expect(page.get_by_test_id("cells")).to_be_visible()
