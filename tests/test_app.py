@@ -190,6 +190,26 @@ async def test_viewers_hear_of_a_restart_in_time() -> None:
     assert took < 0.5
 
 
+async def test_the_farewell_waits_for_the_reply() -> None:
+    """After its close frame the server still listens: a late pong doesn't meet a closed connection.
+
+    It did: Apache's tunnel, told so when it passed the pong on, dropped the close frame.
+    """
+    loop = asyncio.get_running_loop()
+    received = b""
+    async with serving() as served:
+        viewer = await served.stalled_viewer()
+        closing = asyncio.create_task(served.app.shutdown())
+        while chunk := await loop.sock_recv(viewer, 65536):
+            received += chunk
+        assert received.endswith(b"\x88\x0c\x03\xe9restarting")
+        await loop.sock_sendall(viewer, b"\x8a\x80mask")
+        _, pending = await asyncio.wait([closing], timeout=0.1)
+        assert pending == {closing}
+        viewer.close()
+        await closing
+
+
 async def test_it_can_stop_as_soon_as_it_started() -> None:
     """Stopping right after the first tick was published ends the fan-out, which just awoke."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import html
 import logging
 import time
@@ -16,7 +17,6 @@ import zlib
 from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
@@ -51,12 +51,37 @@ FRESH_INTERVALS, FRESH_SECONDS = 3.0, 3.0
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
-class Connection(NamedTuple):
-    """A viewer with its WebSocket."""
+@dataclasses.dataclass(slots=True)
+class Connection:
+    """A viewer with its WebSocket, and what it is told when the server lets it go."""
 
     viewer: Viewer
     socket: web.WebSocketResponse
     through_apache: bool
+    handler: asyncio.Task[object]
+    farewell: tuple[WSCloseCode, str] | None = None
+
+    def dismiss(self, code: WSCloseCode, reason: str) -> None:
+        """Have the handler close the WebSocket; the connection has ended after `CLOSE_SECONDS`."""
+        self.farewell = (code, reason)
+        # aiohttp's close(), called while a handler waits for messages, would not wait for the reply.
+        self.handler.cancel()
+        self.handler.get_loop().call_later(CLOSE_SECONDS, self.viewer.transport.abort)
+
+    async def say_farewell(self) -> None:
+        """Send the close frame, and wait until the client has answered it, or is gone.
+
+        A connection that ended here already would cost the client its close frame, when it says
+        something at that moment: Apache's tunnel then drops what it has not passed on yet. So only
+        this direction ends with the frame. While aiohttp shuts down it throws away what comes in, the
+        client's close frame as well; the end of the connection that follows it is noticed.
+        """
+        assert self.farewell is not None
+        code, reason = self.farewell
+        transport = self.viewer.transport
+        if transport.can_write_eof():
+            asyncio.get_running_loop().call_soon(transport.write_eof)
+        await self.socket.close(code=code, message=reason.encode(), drain=False)
 
 
 class Dashboard:
@@ -74,7 +99,6 @@ class Dashboard:
         self.latest: wire.Sample | wire.Failure | None = None
         self.started_at = time.monotonic()
         self._payload: bytes | None = None
-        self._closing: set[asyncio.Task[bool]] = set()
         self.poller = Poller(
             source,
             settings,
@@ -120,22 +144,20 @@ class Dashboard:
         log.warning("%s %d of %d viewers were moved to polling", reason, len(newest), len(self.hub))
         for connection in newest:
             self.leave(connection.viewer)
-            closing = connection.socket.close(
-                code=WSCloseCode.TRY_AGAIN_LATER, message=reason.encode(), drain=False
-            )
-            task = asyncio.create_task(closing)
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            connection.dismiss(WSCloseCode.TRY_AGAIN_LATER, reason)
 
     def join(
         self, transport: asyncio.WriteTransport, socket: web.WebSocketResponse, kind: Kind, *, held: bool
-    ) -> Viewer:
-        """Take a viewer in."""
+    ) -> Connection:
+        """Take a viewer in, whose handler is the current task."""
+        handler = asyncio.current_task()
+        assert handler is not None
         viewer = self.hub.join(transport, kind)
-        self.connections[viewer] = Connection(viewer, socket, held)
+        connection = Connection(viewer, socket, held, handler)
+        self.connections[viewer] = connection
         self.holding += held
         self.guard.joined(through_apache=held)
-        return viewer
+        return connection
 
     def leave(self, viewer: Viewer) -> None:
         """Let a viewer go; nothing happens if it went before."""
@@ -201,16 +223,12 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
 async def _close_viewers(app: web.Application) -> None:
     """Tell viewers that the server restarts, so that they come back; cut off who doesn't hear it."""
     dashboard = app[DASHBOARD]
-    closing = [
-        asyncio.create_task(socket.close(code=WSCloseCode.GOING_AWAY, message=b"restarting"))
-        for _, socket, _ in tuple(dashboard.connections.values())
-    ]
-    if closing:
-        _, pending = await asyncio.wait(closing, timeout=CLOSE_SECONDS)
-        dashboard.hub.abort()
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*closing, return_exceptions=True)
+    connections = tuple(dashboard.connections.values())
+    for connection in connections:
+        dashboard.leave(connection.viewer)
+        connection.dismiss(WSCloseCode.GOING_AWAY, "restarting")
+    if connections:
+        await asyncio.wait([c.handler for c in connections], timeout=CLOSE_SECONDS)
 
 
 async def _index(request: web.Request) -> web.Response:
@@ -281,12 +299,16 @@ async def _websocket(request: web.Request) -> web.StreamResponse:
     if refusal is not None:
         await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=refusal.encode())
         return socket
-    viewer = dashboard.join(transport, socket, kind, held=held)
+    connection = dashboard.join(transport, socket, kind, held=held)
     try:
         async for message in socket:
-            await _hear(dashboard.hub, viewer, socket, message)
+            await _hear(dashboard.hub, connection.viewer, socket, message)
+    except asyncio.CancelledError:
+        if connection.farewell is None:
+            raise
+        await connection.say_farewell()
     finally:
-        dashboard.leave(viewer)
+        dashboard.leave(connection.viewer)
     return socket
 
 

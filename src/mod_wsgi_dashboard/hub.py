@@ -276,11 +276,6 @@ class Hub:
             chain.advance(latest)
         self._wake.set()
 
-    def abort(self) -> None:
-        """Cut every viewer off."""
-        for viewer in self._viewers():
-            viewer.transport.abort()
-
     async def run(self) -> None:
         """Send each published frame to all viewers, and keepalives between, for ever."""
         loop = asyncio.get_running_loop()
