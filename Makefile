@@ -23,7 +23,7 @@ run test check bench setup:
 	@$(MAKE) --no-print-directory -C $(STAGED) $@
 else
 
-.PHONY: help setup run demo test check format bench pictures clean
+.PHONY: help setup run demo test check format bench pictures generated clean
 
 help:
 	@echo 'make run     a real Apache with the dashboard at http://127.0.0.1:8000/metrics/ (PORT=)'
@@ -32,6 +32,7 @@ help:
 	@echo 'make check   ruff, mypy --strict, tsc'
 	@echo 'make bench   the benchmarks'
 	@echo 'make pictures   the pictures of docs/pictures'
+	@echo 'make generated  apache/*.conf and docs/troubleshooting.md, from what the commands know'
 	@echo 'make setup   all that these need; make clean removes it'
 
 setup: $(VENV)/.test
@@ -62,6 +63,10 @@ bench: $(VENV)/.test
 
 pictures: $(VENV)/.test
 	$(BIN)/python -m tools.pictures
+
+generated: $(VENV)/.demo
+	$(BIN)/python -m tools.apache_files
+	$(BIN)/python -m tools.troubleshooting
 
 clean:
 	rm -rf $(VENV) run artifacts $(FRONTEND)/node_modules src/mod_wsgi_dashboard/_web

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import time
 from pathlib import Path
@@ -50,6 +51,20 @@ async def test_the_snapshot_is_the_documented_dict_and_what_it_says() -> None:
         "connected": 0, "limit": 8, "holding": 0, "free": 38, "reserve": 4, "accepting": True,
     } == body["viewers"]  # fmt: skip
     assert abs(time.time() - body["at"]) < 60
+
+
+async def test_the_doctor_page_says_what_the_dashboard_sees_of_itself() -> None:
+    """Page and API have the same findings; the page's style is a file, which its policy demands."""
+    async with serving(interval=60.0, max_viewers=100, max_request_workers=8) as served:
+        _, data, _ = await fetch(served, "/api/v1/doctor")
+        status, page, headers = await fetch(served, "/doctor")
+        _, _, style_headers = await fetch(served, "/doctor.css")
+    assert ["viewers-against-workers"] == [finding["check"] for finding in data["findings"]]
+    assert (status, "text/html") == (200, headers["Content-Type"].partition(";")[0])
+    assert html.escape(data["findings"][0]["what"]) in page
+    assert '<link rel="stylesheet" href="doctor.css">' in page
+    assert "text/css" == style_headers["Content-Type"].partition(";")[0]
+    assert "default-src" in headers["Content-Security-Policy"]
 
 
 async def test_an_unchanged_tick_is_not_sent_twice() -> None:

@@ -10,7 +10,7 @@ script=${DASHBOARD_SCRIPT:-$(mod_wsgi-dashboard service-script)}
 listen=${MOD_WSGI_DASHBOARD_LISTEN:-127.0.0.1:8765}
 
 case $listen in
-    unix:*) backend="$listen|http://localhost/" ;;
+    unix:*) backend="$listen|http://mod-wsgi-dashboard/" ;;
     *) backend="http://$listen/" ;;
 esac
 

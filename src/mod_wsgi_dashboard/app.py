@@ -21,7 +21,9 @@ from pathlib import Path
 import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from mod_wsgi_dashboard import __version__, middlewares
+from mod_wsgi_dashboard import __version__, doctor_page, middlewares, selfcheck
+from mod_wsgi_dashboard.apacheconf import report
+from mod_wsgi_dashboard.apacheconf.findings import Finding
 from mod_wsgi_dashboard.core import encoder, wire
 from mod_wsgi_dashboard.core.guard import Guard
 from mod_wsgi_dashboard.core.rates import Reading
@@ -98,6 +100,7 @@ class Dashboard:
         self.holding = 0
         self.latest: wire.Sample | wire.Failure | None = None
         self.started_at = time.monotonic()
+        self.surroundings = selfcheck.look_around(settings)
         self._payload: bytes | None = None
         self.poller = Poller(
             source,
@@ -200,6 +203,9 @@ def create_app(settings: Settings, source: Source) -> web.Application:
             web.get("/", _index),
             web.get("/ws", _websocket),
             web.get("/api/v1/snapshot", _snapshot),
+            web.get("/api/v1/doctor", _doctor_data),
+            web.get("/doctor", _doctor),
+            web.get(f"/{doctor_page.STYLE_NAME}", _doctor_style),
             web.get("/healthz", _healthz),
             web.get("/readyz", _readyz),
             web.get("/assets/{name}", _asset),
@@ -270,6 +276,26 @@ async def _snapshot(request: web.Request) -> web.Response:
         content_type="application/json",
         headers=headers,
     )
+
+
+def _examine(request: web.Request) -> list[Finding]:
+    dashboard = request.app[DASHBOARD]
+    dashboard.poller.refresh()
+    return selfcheck.examine(
+        dashboard.surroundings, dashboard.settings, dashboard.latest, request.headers
+    )
+
+
+async def _doctor(request: web.Request) -> web.Response:
+    return web.Response(text=doctor_page.page(_examine(request)), content_type="text/html")
+
+
+async def _doctor_data(request: web.Request) -> web.Response:
+    return web.json_response(report.as_data(_examine(request), selfcheck.READ))
+
+
+async def _doctor_style(_request: web.Request) -> web.Response:
+    return web.Response(text=doctor_page.STYLE, content_type="text/css")
 
 
 async def _websocket(request: web.Request) -> web.StreamResponse:

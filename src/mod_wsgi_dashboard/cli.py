@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog='example: --service-script dashboard "$(mod_wsgi-dashboard service-script)"',
     )
     script.set_defaults(run=_service_script)
+    _add_apacheconf(commands)
     return parser
 
 
@@ -75,6 +76,13 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     demo.add_argument("--list-scenarios", action="store_true", help="name the scenarios, and end")
     demo.add_argument("-v", "--verbose", action="store_true", help="log what happens")
     demo.set_defaults(run=_demo)
+
+
+def _add_apacheconf(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from mod_wsgi_dashboard.apacheconf import config_command, doctor_command
+
+    config_command.add_to(commands)
+    doctor_command.add_to(commands)
 
 
 def _service_script(_options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from mod_wsgi_dashboard.apacheconf import httpd
 from mod_wsgi_dashboard.apacheconf.directives import Place, Problem
 from mod_wsgi_dashboard.apacheconf.httpd import find_apachectl, read_httpd
 from mod_wsgi_dashboard.core.errors import DashboardError
+from tests.apache.processes import wait_until
 from tests.apache.server import APACHE_USER, Apache, Case
 from tests.apache.site import SYSTEM_MODULES, executable
 from tests.apacheconf.stock import stock_apache
@@ -362,6 +363,14 @@ def test_an_apachectl_that_takes_no_arguments_leads_to_the_httpd_beside_it(tmp_p
     assert ((str(tmp_path / "httpd"),), True) == (seen.command, seen.syntax_ok)
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie doesn't."""
+    try:
+        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_an_apachectl_that_hangs_is_killed_with_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,9 +382,7 @@ def test_an_apachectl_that_hangs_is_killed_with_its_children(
         read_httpd(command)
     assert monotonic() - began < 10
     pid = int((tmp_path / "pid").read_text(encoding="ascii"))
-    # Killed, and for a moment perhaps a zombie.
-    status = Path(f"/proc/{pid}/status")
-    assert not status.exists() or "(zombie)" in status.read_text(encoding="utf-8")
+    wait_until(lambda: not is_alive(pid), 5, "it is gone")
 
 
 def test_endless_output_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,8 +132,8 @@ def test_the_websocket_rule_comes_before_the_general_one() -> None:
     assert first < rewrite.index("ProxyPass /a.b/ http://127.0.0.1:8765/")
     assert r'RedirectMatch 301 "^/a\.b$" "/a.b/"' in rewrite
     tunnel = directives(render(Choices(proxy="wstunnel", listen=SOCKET)))
-    first = tunnel.index(f"ProxyPass /metrics/ws unix:{SOCKET.path}|ws://localhost/ws")
-    assert first < tunnel.index(f"ProxyPass /metrics/ unix:{SOCKET.path}|http://localhost/")
+    first = tunnel.index(f"ProxyPass /metrics/ws unix:{SOCKET.path}|ws://mod-wsgi-dashboard/ws")
+    assert first < tunnel.index(f"ProxyPass /metrics/ unix:{SOCKET.path}|http://mod-wsgi-dashboard/")
 
 
 def test_rewriting_outside_of_virtual_hosts() -> None:
@@ -151,7 +151,7 @@ def test_a_balancer() -> None:
     assert [line for line in lines if line.startswith("BalancerMember")] == [
         "BalancerMember http://127.0.0.1:8765 route=1 retry=5 upgrade=websocket",
         "BalancerMember http://10.0.0.2:8765 route=2 retry=5 upgrade=websocket",
-        "BalancerMember unix:/run/3.sock|http://localhost route=3 retry=5 upgrade=websocket",
+        "BalancerMember unix:/run/3.sock|http://mod-wsgi-dashboard route=3 retry=5 upgrade=websocket",
     ]
     sockets = dataclasses.replace(FLEET, listen=SOCKET, proxy="wstunnel")
     hosts = re.findall(r"BalancerMember unix:\S+\|(\S+)", render(sockets))

@@ -173,7 +173,7 @@ def test_express_is_a_command_line() -> None:
     options = words[3:]
     assert options[options.index("--service-script") + 1 :][:2] == ["dashboard", "/srv/a b.py"]
     at = options.index("--proxy-mount-point")
-    assert options[at + 1 :][:2] == ["/metrics/", f"unix:{SOCKET.path}|http://localhost/"]
+    assert options[at + 1 :][:2] == ["/metrics/", f"unix:{SOCKET.path}|http://mod-wsgi-dashboard/"]
     assert options[options.index("--max-clients") + 1] == "25"
     assert f"export MOD_WSGI_DASHBOARD_LISTEN={SOCKET}\n" in text
     assert 'AuthUserFile "/etc/pass words"\n' in text

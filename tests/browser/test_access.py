@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.conftest import Demos
 from tests.browser.feed import Feed
 from tests.browser.pages import clean_page, lone_page, wait_for
-from tests.browser.test_demo import PHONE, SCREEN
+from tests.browser.test_demo import ARTIFACTS, PHONE, SCREEN
 from tests.conftest import build_metrics
 
 pytestmark = pytest.mark.browser
@@ -55,6 +55,22 @@ STATES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "paused": ("#", pause),
     "help": ("#", ask_for_help),
 }
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_doctor_page_is_for_everybody(browser: Browser, demos: Demos, look: str) -> None:
+    """Help leads to it, and axe-core finds nothing there."""
+    with clean_page(browser, **LOOKS[look]) as page:
+        page.goto(demos("saturation"))
+        expect(page.get_by_test_id("cells")).to_be_visible(timeout=10_000)
+        ask_for_help(page)
+        page.get_by_role("link", name="Check the set-up").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(
+            "What the dashboard sees of its own set-up"
+        )
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        assert [] == violations(page)
+        page.screenshot(path=ARTIFACTS / f"doctor-{look}.png", full_page=True)
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -123,6 +123,7 @@ export const LABELS = {
   copy: "Copy",
   copied: "Copied",
   keys: "Keys",
+  doctor: "Check the set-up",
   unpin: "Unpin",
   pin: "Pin this slot",
   close: "Close",

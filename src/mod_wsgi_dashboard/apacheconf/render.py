@@ -19,6 +19,10 @@ from mod_wsgi_dashboard.apacheconf.rules import RULES
 from mod_wsgi_dashboard.settings import TcpAddress, UnixAddress
 
 GROUP = "dashboard"
+# What a socket's URL says behind the path. It is not connected to, but mod_proxy knows workers by it:
+# two sockets behind one host are one to it, whosever they are (2.4.71).
+SOCKET_HOST = "mod-wsgi-dashboard"
+
 BALANCER = "balancer://dashboard"
 
 # What Debian enables when it installs apache2: no a2enmod for these.
@@ -102,7 +106,7 @@ def nokeepalive() -> list[str]:
 
 def _own_member(choices: Choices) -> tuple[Member, ...]:
     if isinstance(choices.listen, UnixAddress):
-        return (Member("http://localhost", defined(choices, "SOCKET", choices.listen.path)),)
+        return (Member(f"http://{SOCKET_HOST}", defined(choices, "SOCKET", choices.listen.path)),)
     if isinstance(choices.listen, TcpAddress):
         host = str(choices.listen).rpartition(":")[0]
         return (Member(f"http://{host}:{defined(choices, 'PORT', str(choices.listen.port))}"),)
@@ -320,15 +324,14 @@ def _balancer(choices: Choices, name: str, *, websocket: bool) -> list[str]:
     for number, member in enumerate(members(choices), 1):
         if member.socket is not None:
             sockets += 1
-        # mod_proxy takes two sockets for one if the rest of their URL is the same.
-        host = "localhost" if sockets == 1 else f"dashboard-{number}"
+        host = SOCKET_HOST if sockets == 1 else f"{SOCKET_HOST}-{number}"
         target = _target(choices, member, number, websocket=websocket, host=host)
         lines.append(f"{INDENT}BalancerMember {target} route={number} retry=5{upgrade}")
     return [*lines, f"{INDENT}ProxySet stickysession=ROUTEID", "</Proxy>"]
 
 
 def _target(
-    choices: Choices, member: Member, number: int, *, websocket: bool = False, host: str = "localhost"
+    choices: Choices, member: Member, number: int, *, websocket: bool = False, host: str = SOCKET_HOST
 ) -> str:
     """Return the URL of a member as mod_proxy wants it, without a closing slash."""
     if member.socket is not None:
@@ -355,7 +358,10 @@ def _proxy(choices: Choices) -> list[str]:
         words += f" No other ProxyPass to this address may come before. {RULES['shared-worker'].why}"
     back = plain.partition("|")[2] or plain
     if back != plain:
-        words += f" Behind the socket's path, {back} only stands in the Host header."
+        words += (
+            " Behind the socket's path is a host of its own: mod_proxy takes two sockets behind one"
+            " host for one."
+        )
     lines += comment(words)
     lines += [
         f"ProxyPass        {choices.mount} {plain}/{parameters}",

@@ -226,10 +226,12 @@ _RULES = (
     Rule(
         "shared-worker",
         "proxy",
-        "An earlier ProxyPass to the same address drops upgrade=",
+        "Another ProxyPass to the same address drops upgrade=",
         "The WebSocket gets a 400; AH01146 'worker sharing' at configtest.",
-        "Proxy workers are shared by their URL: the parameters of the first ProxyPass hold for all.",
-        "`upgrade=websocket` on the first ProxyPass to that address, or one ProxyPass less.",
+        "Proxy workers are shared by their URL, which leaves a socket's path out: the parameters of the"
+        " first ProxyPass hold for all.",
+        "`upgrade=websocket` on the first ProxyPass to that address, or one ProxyPass less; for a unix"
+        " socket a host of its own behind the `|`.",
         HTTPD + "mod/mod_proxy.html#workers",
     ),
     Rule(
@@ -255,9 +257,9 @@ _RULES = (
         "timeout",
         "proxy",
         "Timeout is below the heartbeat",
-        "Viewers are cut off every few seconds with 1006.",
-        "Apache ends a tunnel in which nothing moved for Timeout seconds. ProxyTimeout and"
-        " timeout= of ProxyPass have no effect on a tunnel (measured, 2.4.71).",
+        "Viewers are cut off with 1006 when a tick is late.",
+        "Apache ends a tunnel in which nothing moved for Timeout seconds; ProxyTimeout and timeout= of"
+        " ProxyPass have no effect on it (2.4.71). What keeps it open is the dashboard's 1 s keepalive.",
         "`Timeout 60`, or the setting `heartbeat` below it.",
         HTTPD + "mod/core.html#timeout",
     ),
@@ -277,8 +279,7 @@ _RULES = (
         "After a few graceful restarts: AH03490: scoreboard is full, and the site is down.",
         "Tunnels to a back end that outlives a graceful restart keep their old Apache process, and its"
         " place among ServerLimit. The dashboard's own tunnels end, since it is restarted, too.",
-        "A ServerLimit of several times MaxRequestWorkers / ThreadsPerChild, and"
-        " `GracefulShutdownTimeout`.",
+        "A ServerLimit of several times MaxRequestWorkers / ThreadsPerChild.",
         HTTPD + "mod/mpm_common.html#serverlimit",
     ),
     Rule(

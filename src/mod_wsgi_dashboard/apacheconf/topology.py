@@ -9,6 +9,7 @@ group named so. Its mounts are the proxied paths that lead to an address which i
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -330,8 +331,10 @@ def sidecars(
         address = normal_address(told if isinstance(told, str) else listen)
         group = by_name.get(script.process_group or "")
         own = tuple(mount for mount in proxied if mount.leads_to(address))
-        found.append(Sidecar(script, group, address, own or tuple(_looking_so(proxied))))
-    return tuple(found)
+        found.append(Sidecar(script, group, address, own))
+    addresses = [sidecar.address for sidecar in found]
+    meant = tuple(_looking_so(proxied, addresses))
+    return tuple(one if one.mounts else dataclasses.replace(one, mounts=meant) for one in found)
 
 
 def _named_so(script: Script) -> bool:
@@ -340,10 +343,12 @@ def _named_so(script: Script) -> bool:
     return any("dashboard" in name.lower() for name in names[:2]) or "mod_wsgi_dashboard" in names[2]
 
 
-def _looking_so(proxied: tuple[Mount, ...]) -> Iterator[Mount]:
-    """Yield the mounts that are meant for a dashboard, by their path, when no address fits."""
+def _looking_so(proxied: tuple[Mount, ...], addresses: Sequence[str]) -> Iterator[Mount]:
+    """Yield the mounts that are meant for a dashboard, by their path, and lead to none."""
     for mount in proxied:
-        if re.search(r"/(metrics|dashboard)\b", mount.path):
+        if re.search(r"/(metrics|dashboard)\b", mount.path) and not any(
+            mount.leads_to(address) for address in addresses
+        ):
             yield mount
 
 

@@ -1,6 +1,7 @@
 import { choices, error, notices, outdatedSince, sample } from "../state";
 import * as strings from "../strings";
 import { CopyText, Help } from "./Dialogs";
+import { Doctor } from "./Doctor";
 import { Header } from "./Header";
 import { InFlight } from "./InFlight";
 import { Speaker } from "./Speaker";
@@ -50,7 +51,7 @@ function Alerts() {
     <>
       {error.value !== null && (
         <p class="alert" role="alert" data-testid="error">
-          {error.value}
+          {error.value} <Doctor />
         </p>
       )}
       {outdatedSince.value !== null && <p class="outdated">{strings.outdated(outdatedSince.value)}</p>}

@@ -6,6 +6,7 @@ import { STATE_KEYS } from "../palette";
 import { enable, enabled } from "../keys";
 import { helping, uncopied } from "../state";
 import * as strings from "../strings";
+import { Doctor } from "./Doctor";
 import { STATUSES } from "../wire";
 
 interface ModalProps {
@@ -67,6 +68,7 @@ export function Help() {
         />{" "}
         {strings.LABELS.shortcuts}
       </label>
+      <Doctor />
     </Modal>
   );
 }

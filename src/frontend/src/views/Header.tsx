@@ -1,5 +1,6 @@
 import { behind, connection, copied, follow, helping, holding, now, pause, paused, sample, says } from "../state";
 import * as strings from "../strings";
+import { Doctor } from "./Doctor";
 
 interface HeaderProps {
   readonly place: string;
@@ -57,6 +58,7 @@ function Connection() {
         <strong>{words.short}</strong>
         {words.why !== "" && `: ${words.why}`}
       </span>
+      {words.why !== "" && <Doctor />}
       {words.countdown !== "" && <span class="countdown"> {words.countdown}</span>}
     </div>
   );

@@ -1,0 +1,201 @@
+"""The command `mod_wsgi-dashboard doctor`: what it is asked, what it gathers, and what it prints.
+
+Owns arguments and output. Findings go to stdout, whatever keeps it from looking to stderr; exit
+status 0 nothing wrong (notes alone), 1 findings or failure, 2 usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from mod_wsgi_dashboard.apacheconf import doctor, logs, machine, report, security_tools
+from mod_wsgi_dashboard.apacheconf.files import read_files
+from mod_wsgi_dashboard.apacheconf.findings import Finding
+from mod_wsgi_dashboard.apacheconf.httpd import Httpd, read_httpd
+from mod_wsgi_dashboard.apacheconf.rules import GROUPS, RULES
+from mod_wsgi_dashboard.apacheconf.system import System
+from mod_wsgi_dashboard.core.errors import DashboardError
+from mod_wsgi_dashboard.settings import ENVIRONMENT_PREFIX
+
+# Where distributions keep the configuration, for machines whose Apache can't be run.
+CONFIGURATIONS = (
+    "/etc/apache2/apache2.conf",
+    "/etc/httpd/conf/httpd.conf",
+    "/usr/local/apache2/conf/httpd.conf",
+)
+
+# Debian's way to give Apache an environment.
+ENVVARS = Path("/etc/apache2/envvars")
+ENVVARS_BYTES = 64 * 1024
+PID_BYTES = 32
+
+_EXPORT = re.compile(r"""^\s*export\s+(MOD_WSGI_DASHBOARD_\w+)=["']?([^"'\n]*)["']?\s*$""", re.MULTILINE)
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "doctor",
+        help="find what is wrong with the dashboard's Apache",
+        description="Look at Apache's configuration, logs, sockets and processes, and at the dashboard"
+        " from outside, and say what is wrong, where, why it matters and what to write instead. Changes"
+        " nothing.",
+        epilog="example: mod_wsgi-dashboard doctor --url https://www.example.com/metrics/",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="judge this configuration alone, not the live server"
+    )
+    parser.add_argument(
+        "--apachectl", metavar="PATH", help="apachectl, httpd or apache2 to ask (from PATH)"
+    )
+    parser.add_argument(
+        "--url", help="try the dashboard's public address, too; USER:PASSWORD@ is Basic auth"
+    )
+    parser.add_argument("--ca-file", metavar="FILE", help="certificates that --url may be signed by")
+    parser.add_argument("--insecure", action="store_true", help="don't verify the certificate of --url")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="(%(default)s)")
+    parser.add_argument(
+        "--check",
+        action="append",
+        default=[],
+        choices=list(RULES),
+        metavar="NAME",
+        help="only this; repeatable",
+    )
+    parser.add_argument("--list-checks", action="store_true", help="name the checks, and end")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look, print and return the exit status."""
+    if options.list_checks:
+        _list_checks()
+        return 0
+    system = gather(options.config, options.apachectl, required=options.url is None)
+    findings = doctor.examine(system, options.check) if system is not None else []
+    if options.url is not None:
+        findings += _probed(options)
+    findings = report.ordered(findings)
+    read = " ".join(
+        filter(None, (describe(system), f"Tried {_bare(options.url)}." if options.url else ""))
+    )
+    if options.format == "json":
+        import msgspec
+
+        data = msgspec.json.format(msgspec.json.encode(report.as_data(findings, read)), indent=2)
+        print(data.decode())
+    else:
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        print(report.as_text(findings, read, colour=colour))
+    return report.exit_status(findings)
+
+
+def _list_checks() -> None:
+    width = max(map(len, RULES))
+    for group, title in GROUPS.items():
+        print(title)
+        for rule in RULES.values():
+            if rule.group == group:
+                print(f"  {rule.name:{width}}  {rule.title}")
+
+
+def _probed(options: argparse.Namespace) -> list[Finding]:
+    # aiohttp is slow to import, and no other command of a moment needs it.
+    from mod_wsgi_dashboard.apacheconf import probe
+
+    if sys.stderr.isatty():
+        print(f"Trying {_bare(options.url)} ...", file=sys.stderr)
+    found = asyncio.run(probe.probe(options.url, ca_file=options.ca_file, insecure=options.insecure))
+    return [finding for finding in found if not options.check or finding.check in options.check]
+
+
+def _bare(url: str) -> str:
+    """Return a URL without the credentials in it, and without its query."""
+    return re.sub(r"//[^/@]*@", "//", url).partition("?")[0]
+
+
+def gather(config: str | None, apachectl: str | None, *, required: bool = True) -> System | None:
+    """Read a configuration file alone, or the live server, and return what the checks look at.
+
+    Args:
+        config: the file to judge alone; None for the live server.
+        apachectl: the program to ask.
+        required: whether it is a failure that there is no Apache and no configuration.
+
+    Raises:
+        DashboardError: nothing can be read; the message says what to name.
+    """
+    if config is not None:
+        path = Path(config)
+        if not path.is_file():
+            raise DashboardError(f"--config {config}: there is no such file")
+        httpd, configuration = read_httpd(apachectl, path)
+        if configuration is None:
+            configuration = read_files(path)
+        return System(configuration=configuration, httpd=httpd, environ=os.environ)
+    httpd, configuration = read_httpd(apachectl)
+    if configuration is None:
+        found = next((path for path in CONFIGURATIONS if os.path.exists(path)), None)
+        if found is None:
+            if required:
+                raise DashboardError(
+                    "found no Apache: name its program with --apachectl, or a configuration by --config"
+                )
+            return None
+        configuration = read_files(Path(found), environ=os.environ)
+    return System(
+        configuration=configuration,
+        httpd=httpd,
+        live=True,
+        logs=logs.error_logs(configuration, httpd),
+        environ=_environment(httpd),
+        tools=security_tools.outputs(security_tools.labelled_paths(configuration)),
+    )
+
+
+def _environment(httpd: Httpd | None) -> Mapping[str, str]:
+    """Return the environment that this Apache's dashboard has its settings from.
+
+    That of a running one, if it may be read; else Debian's envvars, and this process's own.
+    """
+    parent = _pid(httpd)
+    for process in machine.processes():
+        if process.parent == parent and process.title.startswith("(wsgi:"):
+            found = machine.environment(process.pid)
+            if any(name.startswith(ENVIRONMENT_PREFIX) for name in found):
+                return found
+    text = machine.text_of(ENVVARS, ENVVARS_BYTES) or ""
+    return {**os.environ, **dict(_EXPORT.findall(text))}
+
+
+def _pid(httpd: Httpd | None) -> int | None:
+    """Return the pid of Apache's parent process, None if it doesn't run."""
+    if httpd is None or httpd.pid_file is None:
+        return None
+    text = (machine.text_of(Path(httpd.pid_file), PID_BYTES) or "").strip()
+    return int(text) if text.isdecimal() else None
+
+
+def describe(system: System | None) -> str:
+    """Return in a sentence or two what was looked at."""
+    if system is None:
+        return ""
+    httpd = system.httpd
+    parts = []
+    if httpd is not None and httpd.version is not None:
+        version = ".".join(map(str, httpd.version))
+        parts.append(f"Apache {version}{f' ({system.mpm})' if system.mpm else ''}")
+    if httpd is not None and httpd.config_file:
+        parts.append(httpd.config_file)
+    parts.append(f"{len(system.configuration.directives)} directives")
+    read = f"Read {', '.join(parts)}"
+    if not system.sidecars:
+        return f"{read}; no dashboard runs in this Apache: `mod_wsgi-dashboard config` writes one."
+    paths = sorted({mount.path for mount in system.dashboard_mounts}) or ["no path of Apache"]
+    return f"{read}; the dashboard is at {', '.join(paths)}."
