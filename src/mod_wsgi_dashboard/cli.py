@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from mod_wsgi_dashboard import __version__
-from mod_wsgi_dashboard.core.errors import DashboardError
+from mod_wsgi_dashboard.core.errors import DashboardError, UsageError
 
 DEMO_UPTIME = 120.0
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
     except (DashboardError, ValueError) as error:
         print(f"mod_wsgi-dashboard: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     return status
 
 

@@ -262,7 +262,7 @@ def test_a_refusal_is_one_line(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the option's name, nothing on stdout, and status 1."""
-    assert config(*arguments) == 1
+    assert config(*arguments) == 2
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
     assert line.startswith(f"mod_wsgi-dashboard: {words}")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from mod_wsgi_dashboard.core.errors import DashboardError
+from mod_wsgi_dashboard.core.errors import UsageError
 from mod_wsgi_dashboard.settings import (
     ENVIRONMENT_PREFIX,
     UNIX_PATH_BYTES,
@@ -134,7 +134,7 @@ class Choices:
         in_place: give values by Define, to be edited at the top of the file.
 
     Raises:
-        DashboardError: these don't go together.
+        UsageError: these don't go together.
     """
 
     target: str = "vhost"
@@ -201,11 +201,11 @@ def refuse(option: str, value: object, wanted: str) -> NoReturn:
     """Refuse the value of an option in one line, without what could harm a terminal.
 
     Raises:
-        DashboardError: always.
+        UsageError: always.
     """
     text = str(value)
     shown = ascii(text if len(text) <= 80 else text[:80] + "...")
-    raise DashboardError(f"{option} {shown} is not accepted: {wanted}")
+    raise UsageError(f"{option} {shown} is not accepted: {wanted}")
 
 
 def parse_mount(text: str) -> str:
@@ -382,13 +382,13 @@ def _is_ip(text: str) -> bool:
 
 def _check_place(choices: Choices) -> None:
     if choices.tls and choices.server_name is None and choices.target != "express":
-        raise DashboardError("--tls makes a virtual host of its own: add --server-name NAME")
+        raise UsageError("--tls makes a virtual host of its own: add --server-name NAME")
     if choices.inside_vhost and choices.server_name is not None:
-        raise DashboardError("--inside-vhost and --server-name exclude each other: choose one")
+        raise UsageError("--inside-vhost and --server-name exclude each other: choose one")
     if choices.inside_vhost and choices.target != "vhost":
-        raise DashboardError("--inside-vhost is for the target vhost: include what it writes yourself")
+        raise UsageError("--inside-vhost is for the target vhost: include what it writes yourself")
     if choices.mount == "/" and choices.server_name is None:
-        raise DashboardError("--mount / would hide the whole site: add --server-name NAME, or a path")
+        raise UsageError("--mount / would hide the whole site: add --server-name NAME, or a path")
 
 
 def _check_proxy(choices: Choices) -> None:
@@ -397,13 +397,13 @@ def _check_proxy(choices: Choices) -> None:
         return
     shown = ".".join(map(str, version))
     if choices.proxy == "upgrade" and version < UPGRADE_SINCE:
-        raise DashboardError(
+        raise UsageError(
             f"--proxy upgrade needs Apache 2.4.47, and this is {shown}: use --proxy rewrite or wstunnel"
         )
     if version < WSTUNNEL_SINCE:
-        raise DashboardError(f"Apache {shown} has no mod_proxy_wstunnel: 2.4.5 is the oldest that works")
+        raise UsageError(f"Apache {shown} has no mod_proxy_wstunnel: 2.4.5 is the oldest that works")
     if choices.proxy == "rewrite" and choices.at_server_scope and version < INHERIT_SINCE:
-        raise DashboardError(
+        raise UsageError(
             f"--proxy rewrite outside of virtual hosts needs Apache 2.4.8, and this is {shown}:"
             " use --proxy wstunnel, --inside-vhost or --server-name"
         )
@@ -411,29 +411,29 @@ def _check_proxy(choices: Choices) -> None:
 
 def _check_backends(choices: Choices) -> None:
     if choices.listen is None and not choices.members:
-        raise DashboardError("--listen none leaves nothing to show: name a dashboard with --balance")
+        raise UsageError("--listen none leaves nothing to show: name a dashboard with --balance")
     if len(choices.members) > MEMBERS:
-        raise DashboardError(f"--balance takes at most {MEMBERS} members")
+        raise UsageError(f"--balance takes at most {MEMBERS} members")
     if len(set(choices.members)) < len(choices.members):
-        raise DashboardError("--balance names a member twice")
+        raise UsageError("--balance names a member twice")
     if choices.listen is not None and any(_same(choices.listen, m) for m in choices.members):
-        raise DashboardError(f"--balance {choices.listen} is --listen, which is a member anyway")
+        raise UsageError(f"--balance {choices.listen} is --listen, which is a member anyway")
     tls = any(member.tls for member in choices.members)
     if tls and choices.backend_ca is None:
-        raise DashboardError(
+        raise UsageError(
             "--balance https://... needs --backend-ca FILE, the certificates to check the member against"
         )
     for member in choices.members:
         # The Apache in front of it names its own mount to the dashboard, whatever stands here.
         if member.tls and urlsplit(member.url).path != choices.prefix:
-            raise DashboardError(
+            raise UsageError(
                 f"--balance {member.url}/ is not mounted at {choices.mount}: a page knows but one mount,"
                 " give both the same"
             )
     if choices.backend_ca is not None and not tls:
-        raise DashboardError("--backend-ca has no effect: no --balance begins with https://")
+        raise UsageError("--backend-ca has no effect: no --balance begins with https://")
     if isinstance(choices.listen, UnixAddress) and choices.user and not choices.group:
-        raise DashboardError(
+        raise UsageError(
             "--user with a unix socket needs --group: Apache's own, which connects to the socket"
         )
 
@@ -461,4 +461,4 @@ def _check_express(choices: Choices) -> None:
         ),
     ):
         if wrong:
-            raise DashboardError(why)
+            raise UsageError(why)

@@ -19,7 +19,7 @@ from mod_wsgi_dashboard.apacheconf.choices import Choices, Pool, Version
 from mod_wsgi_dashboard.apacheconf.directives import Configuration
 from mod_wsgi_dashboard.apacheconf.httpd import Httpd, read_httpd
 from mod_wsgi_dashboard.apacheconf.rules import RULES
-from mod_wsgi_dashboard.core.errors import DashboardError
+from mod_wsgi_dashboard.core.errors import UsageError
 from mod_wsgi_dashboard.settings import Settings, TcpAddress, UnixAddress
 
 MPMS = ("event", "worker", "prefork")
@@ -374,11 +374,11 @@ def _tls(options: argparse.Namespace) -> choose.Tls | None:
 
 def _port(options: argparse.Namespace) -> int:
     if options.https_port is not None and options.tls is None:
-        raise DashboardError("--https-port has no effect without --tls CERT KEY")
+        raise UsageError("--https-port has no effect without --tls CERT KEY")
     if options.port is not None and (options.tls is not None or options.server_name is None):
-        raise DashboardError("--port is for --server-name without --tls; with it, use --https-port")
+        raise UsageError("--port is for --server-name without --tls; with it, use --https-port")
     if options.address != "*" and options.server_name is None:
-        raise DashboardError("--address has no effect without --server-name NAME")
+        raise UsageError("--address has no effect without --server-name NAME")
     if options.tls is not None:
         return choose.parse_port("--https-port", options.https_port or "443")
     return choose.parse_port("--port", options.port or "80")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import os
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from mod_wsgi_dashboard.apacheconf import doctor, logs, machine, report, security_tools
+from mod_wsgi_dashboard.apacheconf import doctor, logs, machine, report, running, security_tools
 from mod_wsgi_dashboard.apacheconf.files import read_files
 from mod_wsgi_dashboard.apacheconf.findings import Finding
 from mod_wsgi_dashboard.apacheconf.httpd import Httpd, read_httpd
@@ -149,7 +150,7 @@ def gather(config: str | None, apachectl: str | None, *, required: bool = True) 
                 )
             return None
         configuration = read_files(Path(found), environ=os.environ)
-    return System(
+    system = System(
         configuration=configuration,
         httpd=httpd,
         live=True,
@@ -157,6 +158,15 @@ def gather(config: str | None, apachectl: str | None, *, required: bool = True) 
         environ=_environment(httpd),
         tools=security_tools.outputs(security_tools.labelled_paths(configuration)),
     )
+    return dataclasses.replace(system, answers=_answers(system))
+
+
+def _answers(system: System) -> dict[str, running.Answer]:
+    """Return what the dashboards of a running Apache say of themselves."""
+    parent = _pid(system.httpd)
+    if parent is None or not any(process.pid == parent for process in machine.processes()):
+        return {}
+    return {sidecar.address: running.ask(sidecar.address) for sidecar in system.sidecars}
 
 
 def _environment(httpd: Httpd | None) -> Mapping[str, str]:

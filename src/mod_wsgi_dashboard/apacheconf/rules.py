@@ -175,6 +175,16 @@ _RULES = (
         PROCESS,
     ),
     Rule(
+        "not-running",
+        "sidecar",
+        "The dashboard doesn't answer",
+        "503 at the mount.",
+        "Apache runs, and the dashboard behind it doesn't, or hangs: what ends it is in the error log of"
+        " the server or virtual host that defines its group.",
+        "What the other findings or the log say; then `apachectl restart`.",
+        IMPORT,
+    ),
+    Rule(
         "respawn-loop",
         "sidecar",
         "The dashboard ends, and Apache starts it again and again",
@@ -203,7 +213,7 @@ _RULES = (
         "mod_proxy_http passes the handshake on as a plain request, unless ProxyPass says"
         " upgrade=websocket, which Apache knows from 2.4.47 on.",
         "`upgrade=websocket` on the ProxyPass; before 2.4.47 a RewriteRule to ws:// with [P,L].",
-        HTTPD + "mod/mod_proxy.html#wsupgrade",
+        HTTPD + "mod/mod_proxy.html#protoupgrade",
     ),
     Rule(
         "mount-address",
@@ -532,7 +542,7 @@ _RULES = (
         "The page says that it polls.",
         "The handshake is a request of its own: rules for the page alone don't do.",
         "`upgrade=websocket` on the ProxyPass.",
-        HTTPD + "mod/mod_proxy.html#wsupgrade",
+        HTTPD + "mod/mod_proxy.html#protoupgrade",
     ),
     Rule(
         "url-frame",

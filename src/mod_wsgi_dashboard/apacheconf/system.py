@@ -14,6 +14,7 @@ from pathlib import Path
 from mod_wsgi_dashboard.apacheconf import machine, topology
 from mod_wsgi_dashboard.apacheconf.directives import Configuration
 from mod_wsgi_dashboard.apacheconf.httpd import Httpd
+from mod_wsgi_dashboard.apacheconf.running import Answer
 
 # A service script is a few lines.
 SCRIPT_BYTES = 256 * 1024
@@ -36,6 +37,7 @@ class System:
         environ: the environment that the dashboard gets its settings from.
         tools: outputs of getenforce, getsebool, ls -Z, ausearch and aa-status, by the command's name;
             what the machine doesn't have is missing.
+        answers: what the running dashboards say of themselves, by their address.
     """
 
     configuration: Configuration
@@ -44,6 +46,7 @@ class System:
     logs: tuple[machine.Log, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
 
     @cached_property
     def groups(self) -> tuple[topology.Group, ...]:

@@ -9,6 +9,10 @@ class DashboardError(Exception):
     """Base of every error that the dashboard raises on purpose; its text is fit for an operator."""
 
 
+class UsageError(DashboardError):
+    """Options of a command exclude each other, or have values that aren't accepted."""
+
+
 class SettingsError(DashboardError):
     """A setting is unknown or has a value that isn't accepted."""
 

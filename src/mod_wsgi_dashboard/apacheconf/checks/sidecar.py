@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from mod_wsgi_dashboard.apacheconf.checks import Check, sidecar_python, sidecar_running
+from mod_wsgi_dashboard.apacheconf.checks.sidecar_answer import not_running
 from mod_wsgi_dashboard.apacheconf.checks.sidecar_fixes import group_with, unquoted, with_option
 from mod_wsgi_dashboard.apacheconf.checks.sidecar_settings import Told, listens_on, told
 from mod_wsgi_dashboard.apacheconf.directives import Directive
@@ -279,4 +280,5 @@ CHECKS: dict[str, Check] = {
     "unix-socket": sidecar_running.unix_socket,
     "duplicate-group": duplicate_group,
     "respawn-loop": sidecar_running.respawn_loop,
+    "not-running": not_running,
 }

@@ -25,6 +25,9 @@ def with_option(raw: str, name: str, value: str) -> str:
     """Return the arguments of a directive with an option set, in place of any that it has."""
     pattern = rf"\s+{re.escape(name)}=(?:'[^']*'|\"[^\"]*\"|\S*)"
     without = re.sub(pattern, "", raw, flags=re.IGNORECASE)
+    # A line that goes on in the next one has its indentation in the middle; quotes keep theirs.
+    if not set(without) & set("'\""):
+        without = " ".join(without.split())
     return f"{without.strip()} {name}={value}"
 
 
