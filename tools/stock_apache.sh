@@ -24,7 +24,7 @@ download || { apt-get -q update >"$work/update.log" 2>&1; download; } || { cat "
 dpkg-deb -x "$work"/apache2_*.deb "$work/root"
 dpkg-deb -e "$work"/apache2_*.deb "$work/control"
 
-export APACHE_CONFDIR="$work/root/etc/apache2" APACHE_STATEDIR="$work/state"
+export APACHE_CONFDIR="$work/root/etc/apache2" APACHE_STATE_DIRECTORY="$work/state"
 export APACHE_MODULES_DIR=/usr/lib/apache2/modules
 # The words after "for module in" and "for conf in" of the postinst, with its line continuations.
 listed() { sed -e ':a' -e '/\\$/N; s/\\\n//; ta' "$work/control/postinst" | sed -n "s/.*for $1 in \(.*\); do.*/\1/p"; }

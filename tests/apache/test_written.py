@@ -332,7 +332,7 @@ class Stock(Written):
         (etc / "mods-available" / "wsgi.load").write_text("\n".join([*load, ""]), encoding="utf-8")
         self.environment |= {
             "APACHE_CONFDIR": str(etc),
-            "APACHE_STATEDIR": str(self.root / "state"),
+            "APACHE_STATE_DIRECTORY": str(self.root / "state"),
             "APACHE_MODULES_DIR": str(SYSTEM_MODULES),
         }
         apachectl = str(self.root / "usr" / "sbin" / "apachectl")

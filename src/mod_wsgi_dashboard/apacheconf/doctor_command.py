@@ -18,7 +18,7 @@ from pathlib import Path
 from mod_wsgi_dashboard.apacheconf import doctor, logs, machine, report, running, security_tools
 from mod_wsgi_dashboard.apacheconf.files import read_files
 from mod_wsgi_dashboard.apacheconf.findings import Finding
-from mod_wsgi_dashboard.apacheconf.httpd import Httpd, read_httpd
+from mod_wsgi_dashboard.apacheconf.httpd import read_httpd
 from mod_wsgi_dashboard.apacheconf.rules import GROUPS, RULES
 from mod_wsgi_dashboard.apacheconf.system import System
 from mod_wsgi_dashboard.core.errors import DashboardError
@@ -34,7 +34,6 @@ CONFIGURATIONS = (
 # Debian's way to give Apache an environment.
 ENVVARS = Path("/etc/apache2/envvars")
 ENVVARS_BYTES = 64 * 1024
-PID_BYTES = 32
 
 _EXPORT = re.compile(r"""^\s*export\s+(MOD_WSGI_DASHBOARD_\w+)=["']?([^"'\n]*)["']?\s*$""", re.MULTILINE)
 
@@ -150,46 +149,32 @@ def gather(config: str | None, apachectl: str | None, *, required: bool = True) 
                 )
             return None
         configuration = read_files(Path(found), environ=os.environ)
-    system = System(
-        configuration=configuration,
-        httpd=httpd,
-        live=True,
+    system = System(configuration=configuration, httpd=httpd, live=True)
+    system = dataclasses.replace(
+        system,
         logs=logs.error_logs(configuration, httpd),
-        environ=_environment(httpd),
+        environ=_environment(system.parent),
         tools=security_tools.outputs(security_tools.labelled_paths(configuration)),
     )
-    return dataclasses.replace(system, answers=_answers(system))
+    if system.parent is None:
+        return system
+    # Where they listen is known with the environment.
+    answers = {sidecar.address: running.ask(sidecar.address) for sidecar in system.sidecars}
+    return dataclasses.replace(system, answers=answers)
 
 
-def _answers(system: System) -> dict[str, running.Answer]:
-    """Return what the dashboards of a running Apache say of themselves."""
-    parent = _pid(system.httpd)
-    if parent is None or not any(process.pid == parent for process in machine.processes()):
-        return {}
-    return {sidecar.address: running.ask(sidecar.address) for sidecar in system.sidecars}
-
-
-def _environment(httpd: Httpd | None) -> Mapping[str, str]:
+def _environment(parent: machine.Process | None) -> Mapping[str, str]:
     """Return the environment that this Apache's dashboard has its settings from.
 
     That of a running one, if it may be read; else Debian's envvars, and this process's own.
     """
-    parent = _pid(httpd)
     for process in machine.processes():
-        if process.parent == parent and process.title.startswith("(wsgi:"):
+        if parent is not None and process.parent == parent.pid and process.title.startswith("(wsgi:"):
             found = machine.environment(process.pid)
             if any(name.startswith(ENVIRONMENT_PREFIX) for name in found):
                 return found
     text = machine.text_of(ENVVARS, ENVVARS_BYTES) or ""
     return {**os.environ, **dict(_EXPORT.findall(text))}
-
-
-def _pid(httpd: Httpd | None) -> int | None:
-    """Return the pid of Apache's parent process, None if it doesn't run."""
-    if httpd is None or httpd.pid_file is None:
-        return None
-    text = (machine.text_of(Path(httpd.pid_file), PID_BYTES) or "").strip()
-    return int(text) if text.isdecimal() else None
 
 
 def describe(system: System | None) -> str:

@@ -6,6 +6,7 @@ httpd.py runs Apache's programs, files.py reads configurations, machine.py sees 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,7 @@ from mod_wsgi_dashboard.apacheconf.running import Answer
 
 # A service script is a few lines.
 SCRIPT_BYTES = 256 * 1024
+PID_BYTES = 32
 
 # What Apache runs as where the configuration doesn't say: its compiled default, on every platform
 # that packages it.
@@ -85,19 +87,33 @@ class System:
         return topology.pool(self.configuration, self.mpm) if self.mpm else None
 
     @cached_property
+    def parent(self) -> machine.Process | None:
+        """Apache's parent process; None if it doesn't run, or this is a configuration alone."""
+        if not self.live or self.httpd is None or self.httpd.pid_file is None:
+            return None
+        text = (machine.text_of(Path(self.httpd.pid_file), PID_BYTES) or "").strip()
+        return next((one for one in machine.processes() if str(one.pid) == text), None)
+
+    @cached_property
     def apache_account(self) -> machine.Account | None:
-        """Who Apache's children run as; None where that user isn't on this machine."""
+        """Who Apache's children run as; None where that user isn't on this machine.
+
+        Only an Apache that root started changes its user: any other stays who it is.
+        """
+        if self.parent is not None and self.parent.uid != 0:
+            return machine.account(f"#{self.parent.uid}")
         user = self.configuration.server("User")
         group = self.configuration.server("Group")
-        name = user.arguments[0] if user and user.arguments else DEFAULT_USER
-        if self.httpd is not None and self.httpd.user and user is None:
-            name = self.httpd.user
+        if user is None and os.geteuid() != 0:
+            return machine.current_account()
+        name = user.arguments[0] if user is not None and user.arguments else DEFAULT_USER
         return machine.account(name, group.arguments[0] if group and group.arguments else None)
 
     def daemon_account(self, group: topology.Group | None) -> machine.Account | None:
         """Return who a daemon process group runs as; None where that user isn't on this machine."""
         options = group.options if group is not None else {}
-        if "user" not in options and "group" not in options:
+        by_root = self.parent is None or self.parent.uid == 0
+        if not by_root or ("user" not in options and "group" not in options):
             return self.apache_account
         user = options.get("user") or (self.apache_account.name if self.apache_account else DEFAULT_USER)
         return machine.account(user, options.get("group"))
