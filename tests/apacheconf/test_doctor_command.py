@@ -123,6 +123,18 @@ def test_without_an_apache(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--config" in err
 
 
+def test_an_apache_without_configuration(run: Run, tmp_path: Path) -> None:
+    """A program whose configuration isn't there is one line, with the file and the options."""
+    control = tmp_path / "apachectl"
+    missing = tmp_path / "nowhere.conf"
+    control.write_text(f'#!/bin/sh\nexec {APACHE} -f {missing} "$@"\n', encoding="utf-8")
+    control.chmod(0o755)
+    status, out, err = run("--apachectl", control)
+    assert (1, "", 1) == (status, out, err.count("\n"))
+    for word in (str(missing), "--config", "--apachectl"):
+        assert word in err
+
+
 def test_the_files_will_do(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where no Apache can be asked, its configuration is read from the usual places."""
     path = written(tmp_path, edits={"ExtendedStatus On": "ExtendedStatus Off"})

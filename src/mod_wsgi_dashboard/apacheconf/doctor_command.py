@@ -35,6 +35,9 @@ CONFIGURATIONS = (
 ENVVARS = Path("/etc/apache2/envvars")
 ENVVARS_BYTES = 64 * 1024
 
+# What Apache says where there is no configuration at all.
+_MISSING = "Could not open configuration file"
+
 _EXPORT = re.compile(r"""^\s*export\s+(MOD_WSGI_DASHBOARD_\w+)=["']?([^"'\n]*)["']?\s*$""", re.MULTILINE)
 
 
@@ -140,6 +143,11 @@ def gather(config: str | None, apachectl: str | None, *, required: bool = True) 
             configuration = read_files(path)
         return System(configuration=configuration, httpd=httpd, environ=os.environ)
     httpd, configuration = read_httpd(apachectl)
+    if httpd is not None and httpd.syntax_error and _MISSING in httpd.syntax_error.message:
+        raise DashboardError(
+            f"{httpd.syntax_error.message}: name one with --config, or with --apachectl the program that"
+            " knows where it is"
+        )
     if configuration is None:
         found = next((path for path in CONFIGURATIONS if os.path.exists(path)), None)
         if found is None:
