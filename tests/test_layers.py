@@ -24,7 +24,8 @@ LAYERS = [
     "apacheconf.logs", "apacheconf.security_tools", "apacheconf.running",
     "apacheconf.system", "apacheconf.checks",
     *(f"apacheconf.checks.{name}" for name in (
-        "sidecar_fixes", "sidecar_settings", "sidecar_answer", "sidecar_log", "sidecar_python",
+        "sidecar_fixes", "sidecar_settings", "sidecar_setting", "sidecar_answer", "sidecar_log",
+        "sidecar_python",
         "sidecar_running", "sidecar", "proxy_routing", "proxy_workers", "proxy_entrances",
         "proxy_access", "proxy_headers",
         "proxy_address", "proxy", "capacity", "security", "setup_files", "setup_groups",

@@ -21,7 +21,7 @@ def test_each_rule_has_its_check() -> None:
 # Shown on running servers, in proxy_address's own tests, and (SELinux, AppArmor) by given outputs.
 SHOWN_ELSEWHERE = {
     "apparmor", "group-log", "module-upgraded", "mount-address", "not-running", "proxy-modules",
-    "respawn-loop", "selinux", "stale-sockets",
+    "respawn-loop", "selinux", "setting", "stale-sockets",
 }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ EXPLAIN_SILENCE = {
     "port-taken",
     "respawn-loop",
     "script-readable",
+    "setting",
 }
 
 # Findings of one check: a configuration with a thousand virtual hosts repeats itself.

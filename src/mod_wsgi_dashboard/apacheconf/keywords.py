@@ -18,18 +18,44 @@ _NAMES = {field.name for field in dataclasses.fields(Settings)}
 
 def script_keywords(text: str) -> dict[str, object]:
     """Return the settings that a script passes as keyword arguments with literal values."""
-    try:
-        tree = ast.parse(text)
-        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
     found: dict[str, object] = {}
-    for call in calls:
+    for call in _calls(text):
         if _name_of(call.func) in _TAKES_SETTINGS:
             for keyword in call.keywords:
                 if keyword.arg in _NAMES and isinstance(keyword.value, ast.Constant):
                     found[keyword.arg] = keyword.value.value
     return found
+
+
+def passed_settings(text: str) -> dict[str, object]:
+    """Return what a script passes to `run()` as keyword arguments with literal values, of any name.
+
+    Only a plain `run(...)` counts, for `asyncio.run(...)` and others take no settings.
+    """
+    return {
+        keyword.arg: value
+        for call in _calls(text)
+        if isinstance(call.func, ast.Name) and call.func.id == "run"
+        for keyword in call.keywords
+        if keyword.arg is not None and (value := _literal(keyword.value)) is not _COMPUTED
+    }
+
+
+_COMPUTED = object()
+
+
+def _literal(node: ast.expr) -> object:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return _COMPUTED
+
+
+def _calls(text: str) -> list[ast.Call]:
+    try:
+        return [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
 
 
 def _name_of(function: ast.expr) -> str:

@@ -138,6 +138,16 @@ _RULES = (
         MOD_WSGI + "user-guides/virtual-environments.html",
     ),
     Rule(
+        "setting",
+        "sidecar",
+        "A setting is not accepted",
+        "503 at the mount; the error log names the setting, and says that the dashboard stays down.",
+        "A dashboard with a setting that it doesn't know, or a value that it doesn't accept, stays down"
+        " until Apache is restarted, rather than do something else than it was told.",
+        "The name and the accepted values that the finding has; then restart Apache.",
+        PROCESS,
+    ),
+    Rule(
         "port-taken",
         "sidecar",
         "Something else has the dashboard's address",

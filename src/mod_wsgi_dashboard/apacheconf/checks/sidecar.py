@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from mod_wsgi_dashboard.apacheconf.checks import Check, sidecar_python, sidecar_running
 from mod_wsgi_dashboard.apacheconf.checks.sidecar_answer import not_running
 from mod_wsgi_dashboard.apacheconf.checks.sidecar_fixes import group_with, unquoted, with_option
+from mod_wsgi_dashboard.apacheconf.checks.sidecar_setting import setting
 from mod_wsgi_dashboard.apacheconf.checks.sidecar_settings import Told, listens_on, told
 from mod_wsgi_dashboard.apacheconf.directives import Directive
 from mod_wsgi_dashboard.apacheconf.findings import Finding, error, warning
@@ -275,6 +276,7 @@ CHECKS: dict[str, Check] = {
     "sidecar-processes": sidecar_processes,
     "script-readable": sidecar_python.script_readable,
     "package-importable": sidecar_python.package_importable,
+    "setting": setting,
     "port-taken": sidecar_running.port_taken,
     "public-listener": public_listener,
     "unix-socket": sidecar_running.unix_socket,

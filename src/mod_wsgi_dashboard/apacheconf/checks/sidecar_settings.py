@@ -39,7 +39,7 @@ def told(system: System, sidecar: Sidecar, name: str) -> Told | None:
     if variable in system.environ:
         return _parsed(name, system.environ[variable], f"{variable} in the environment")
     path = system.environ.get(CONFIG_VARIABLE)
-    table = _toml(system.script_text(path) or "") if path else {}
+    table = toml(system.script_text(path) or "") if path else {}
     return _parsed(name, table[name], f"{name} in {path}") if name in table else None
 
 
@@ -76,7 +76,8 @@ def _parsed(name: str, value: object, source: str) -> Told | None:
         return None
 
 
-def _toml(text: str) -> dict[str, object]:
+def toml(text: str) -> dict[str, object]:
+    """Return the table of a TOML text; nothing of a broken one, or before Python 3.11."""
     try:
         import tomllib
     except ImportError:
