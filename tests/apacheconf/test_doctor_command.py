@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -206,6 +208,26 @@ def test_the_live_server(run: Run) -> None:
     assert (0, "") == (status, err), out
     assert out.startswith("Nothing wrong was found.")
     assert f"Tried {server.url}/metrics/." in out
+
+
+@pytest.mark.parametrize("listener", ["tcp", "unix"])
+def test_the_live_server_for_an_ordinary_user(listener: str) -> None:
+    """Who may not read the dashboard's environment, or its socket, gets no false alarm."""
+    with start(Case("event", "pypi", listener)) as server:
+        command = [sys.executable, "-m", "mod_wsgi_dashboard.cli", "doctor"]
+        done = subprocess.run(
+            [*command, "--apachectl", str(apachectl(server))],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={"PATH": "/usr/bin:/bin"},
+            # Neither root nor Apache's user.
+            user="nobody" if os.geteuid() == 0 else None,
+            group="nogroup" if os.geteuid() == 0 else None,
+            extra_groups=[] if os.geteuid() == 0 else None,
+        )
+    assert (0, "") == (done.returncode, done.stderr), done.stdout
+    assert 1 == done.stdout.count("\n")
 
 
 def test_the_live_server_of_express(run: Run) -> None:

@@ -54,10 +54,10 @@ def test_the_script_listens_on_a_socket(site_root: Path) -> None:
 
 
 def test_the_environment_of_a_live_server(site_root: Path) -> None:
-    """Of a live server the environment is known, and counts; of a file alone it isn't."""
+    """The environment of a running dashboard counts; where it isn't known, nothing is said."""
     text = text_of_site(site_root)
     environ = {"MOD_WSGI_DASHBOARD_LISTEN": "127.0.0.1:9998"}
-    ((check, _, what, _),) = found(site_root, text, environ=environ, live=True)
+    ((check, _, what, _),) = found(site_root, text, environ=environ, environ_known=True)
     assert "mount-address" == check
     assert "MOD_WSGI_DASHBOARD_LISTEN in the environment" in what
     assert [] == found(site_root, text)

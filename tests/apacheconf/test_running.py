@@ -94,6 +94,17 @@ def test_nobody_there(address: str) -> None:
     assert answer.problem.startswith(address)
 
 
+def test_a_closed_socket_says_nothing(tmp_path: Path) -> None:
+    """Who may not connect doesn't know whether it runs."""
+    path = tmp_path / "d.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        path.chmod(0)
+        answer = ask(f"unix:{path}")
+    # Nobody listens: that is what root sees.
+    assert (answer == Answer()) is (os.geteuid() != 0)
+
+
 @pytest.mark.parametrize("listener", ["tcp", "unix"])
 def test_a_running_one_is_asked(listener: str) -> None:
     """A dashboard behind a real Apache says what it sees: here, that server metrics are off."""

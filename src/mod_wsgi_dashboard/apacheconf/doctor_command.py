@@ -12,7 +12,7 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mod_wsgi_dashboard.apacheconf import doctor, logs, machine, report, running, security_tools
@@ -22,7 +22,6 @@ from mod_wsgi_dashboard.apacheconf.httpd import read_httpd
 from mod_wsgi_dashboard.apacheconf.rules import GROUPS, RULES
 from mod_wsgi_dashboard.apacheconf.system import System
 from mod_wsgi_dashboard.core.errors import DashboardError
-from mod_wsgi_dashboard.settings import ENVIRONMENT_PREFIX
 
 # Where distributions keep the configuration, for machines whose Apache can't be run.
 CONFIGURATIONS = (
@@ -158,31 +157,42 @@ def gather(config: str | None, apachectl: str | None, *, required: bool = True) 
             return None
         configuration = read_files(Path(found), environ=os.environ)
     system = System(configuration=configuration, httpd=httpd, live=True)
+    environ, known = _environment(system.parent)
     system = dataclasses.replace(
         system,
         logs=logs.error_logs(configuration, httpd),
-        environ=_environment(system.parent),
+        environ=environ,
+        environ_known=known,
         tools=security_tools.outputs(security_tools.labelled_paths(configuration)),
     )
+    return dataclasses.replace(system, answers=dict(_answers(system)))
+
+
+def _answers(system: System) -> Iterator[tuple[str, running.Answer]]:
+    """Yield what the dashboards of a running Apache say of themselves, by their address."""
     if system.parent is None:
-        return system
-    # Where they listen is known with the environment.
-    answers = {sidecar.address: running.ask(sidecar.address) for sidecar in system.sidecars}
-    return dataclasses.replace(system, answers=answers)
+        return
+    for sidecar in system.sidecars:
+        where = sidecar.address
+        if not system.environ_known and sidecar.mounts:
+            # It may be told to listen elsewhere; then its mounts lead there.
+            where = sidecar.mounts[0].address or where
+        yield sidecar.address, running.ask(where)
 
 
-def _environment(parent: machine.Process | None) -> Mapping[str, str]:
-    """Return the environment that this Apache's dashboard has its settings from.
+def _environment(parent: machine.Process | None) -> tuple[Mapping[str, str], bool]:
+    """Return the environment that this Apache's dashboard has its settings from, and if it's that.
 
-    That of a running one, if it may be read; else Debian's envvars, and this process's own.
+    That of a running one, if it may be read; else a guess: Debian's envvars, and this process's own.
     """
     for process in machine.processes():
         if parent is not None and process.parent == parent.pid and process.title.startswith("(wsgi:"):
+            # All daemons of an Apache have the same one.
             found = machine.environment(process.pid)
-            if any(name.startswith(ENVIRONMENT_PREFIX) for name in found):
-                return found
+            if found:
+                return found, True
     text = machine.text_of(ENVVARS, ENVVARS_BYTES) or ""
-    return {**os.environ, **dict(_EXPORT.findall(text))}
+    return {**os.environ, **dict(_EXPORT.findall(text))}, False
 
 
 def describe(system: System | None) -> str:

@@ -57,6 +57,9 @@ def ask(address: str) -> Answer:
     """Return what the dashboard at an address, "127.0.0.1:8765" or "unix:/path", says of itself."""
     try:
         return Answer(_asked(address))
+    except PermissionError:
+        # Another user's socket: root would know.
+        return Answer()
     except (OSError, http.client.HTTPException) as error:
         reason = (
             error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__

@@ -36,7 +36,8 @@ class System:
         live: whether this is the server of this machine, with logs, sockets and processes, and not a
             configuration file alone.
         logs: the ends of the error logs.
-        environ: the environment that the dashboard gets its settings from.
+        environ: the environment that the dashboard gets its settings from, as far as it can be told.
+        environ_known: whether that is a running dashboard's own, so that nothing else is set.
         tools: outputs of getenforce, getsebool, ls -Z, ausearch and aa-status, by the command's name;
             what the machine doesn't have is missing.
         answers: what the running dashboards say of themselves, by their address.
@@ -47,6 +48,7 @@ class System:
     live: bool = False
     logs: tuple[machine.Log, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
+    environ_known: bool = False
     tools: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)
 

@@ -14,12 +14,11 @@ from mod_wsgi_dashboard.settings import UnixAddress
 def mount_address(system: System) -> Iterator[Finding]:
     """A dashboard that no ProxyPass leads to, or that listens elsewhere than where they lead.
 
-    A configuration alone doesn't have Apache's environment, which may hold `listen`: then only what the
-    script says counts.
+    Apache's environment may hold `listen`: where that isn't known, only what the script says counts.
     """
     for sidecar in system.sidecars:
         listen = listens_on(system, sidecar)
-        if listen is None or not (system.live or told(system, sidecar, "listen") or not sidecar.mounts):
+        if listen is None or not _is_known(system, sidecar):
             continue
         address = normal_address(str(listen.value))
         if any(mount.leads_to(one) for mount in sidecar.mounts for one in _reached_by(address)):
@@ -31,6 +30,12 @@ def mount_address(system: System) -> Iterator[Finding]:
             f"{address}|http://mod-wsgi-dashboard/" if isinstance(listen.value, UnixAddress) else None
         )
         yield _finding(sidecar, target or f"http://{address}/", f"{address} ({listen.source})")
+
+
+def _is_known(system: System, sidecar: Sidecar) -> bool:
+    known = system.environ_known or told(system, sidecar, "listen") is not None
+    # Without any ProxyPass it doesn't matter where.
+    return known or not system.mounts
 
 
 def _reached_by(address: str) -> tuple[str, ...]:
