@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,12 +21,9 @@ SCRIPT = f"Define DASHBOARD_SCRIPT {SERVICE_SCRIPT}"
 
 
 @pytest.fixture
-def root() -> Iterator[Path]:
+def root(site_root: Path) -> Path:
     """A directory that Apache's user may enter."""
-    path = Path(tempfile.mkdtemp(prefix="doctor-test-", dir="/var/tmp"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
+    return site_root
 
 
 @dataclass(frozen=True)

@@ -79,14 +79,14 @@ def run(options: argparse.Namespace) -> int:
     if options.list_checks:
         _list_checks()
         return 0
-    system = gather(options.config, options.apachectl, required=options.url is None)
+    # First, for an address that can't be tried is a matter of the command line.
+    address = _address(options.url) if options.url is not None else None
+    system = gather(options.config, options.apachectl, required=address is None)
     findings = doctor.examine(system, options.check) if system is not None else []
-    if options.url is not None:
-        findings += _probed(options)
+    if address is not None:
+        findings += _probed(options, address)
     findings = report.ordered(findings)
-    read = " ".join(
-        filter(None, (describe(system), f"Tried {_bare(options.url)}." if options.url else ""))
-    )
+    read = " ".join(filter(None, (describe(system), f"Tried {address}." if address else "")))
     if options.format == "json":
         import msgspec
 
@@ -107,19 +107,21 @@ def _list_checks() -> None:
                 print(f"  {rule.name:{width}}  {rule.title}")
 
 
-def _probed(options: argparse.Namespace) -> list[Finding]:
+def _address(url: str) -> str:
+    """Return a URL as it may be shown: without credentials, query and fragment."""
+    from mod_wsgi_dashboard.apacheconf import visitor
+
+    return visitor.target_of(url, None).url
+
+
+def _probed(options: argparse.Namespace, address: str) -> list[Finding]:
     # aiohttp is slow to import, and no other command of a moment needs it.
     from mod_wsgi_dashboard.apacheconf import probe
 
     if sys.stderr.isatty():
-        print(f"Trying {_bare(options.url)} ...", file=sys.stderr)
+        print(f"Trying {address} ...", file=sys.stderr)
     found = asyncio.run(probe.probe(options.url, ca_file=options.ca_file, insecure=options.insecure))
     return [finding for finding in found if not options.check or finding.check in options.check]
-
-
-def _bare(url: str) -> str:
-    """Return a URL without the credentials in it, and without its query."""
-    return re.sub(r"//[^/@]*@", "//", url).partition("?")[0]
 
 
 def gather(config: str | None, apachectl: str | None, *, required: bool = True) -> System | None:

@@ -7,6 +7,7 @@ httpd.py runs Apache's programs, files.py reads configurations, machine.py sees 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,8 @@ from mod_wsgi_dashboard.apacheconf.running import Answer
 # A service script is a few lines.
 SCRIPT_BYTES = 256 * 1024
 PID_BYTES = 32
+
+_PROGRAM = re.compile(r"apache|httpd")
 
 # What Apache runs as where the configuration doesn't say: its compiled default, on every platform
 # that packages it.
@@ -94,7 +97,9 @@ class System:
         if not self.live or self.httpd is None or self.httpd.pid_file is None:
             return None
         text = (machine.text_of(Path(self.httpd.pid_file), PID_BYTES) or "").strip()
-        return next((one for one in machine.processes() if str(one.pid) == text), None)
+        found = next((one for one in machine.processes() if str(one.pid) == text), None)
+        # A PidFile that was left behind may have the number of another program by now.
+        return found if found is not None and _PROGRAM.search(found.title) else None
 
     @cached_property
     def apache_account(self) -> machine.Account | None:

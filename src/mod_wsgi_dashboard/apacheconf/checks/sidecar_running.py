@@ -11,7 +11,6 @@ import os
 import shlex
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 
 from mod_wsgi_dashboard.apacheconf import machine
 from mod_wsgi_dashboard.apacheconf.checks.sidecar_fixes import group_with, listing, opened, unquoted
@@ -29,8 +28,6 @@ from mod_wsgi_dashboard.settings import UNIX_PATH_BYTES, TcpAddress, UnixAddress
 
 # A single end is a crash, or somebody's kill; Apache's respawns make one a second.
 LOOP_LEAST = 3
-
-PID_FILE_BYTES = 64
 
 # Hosts that stand for all: those of IPv6 take IPv4 with them, as Linux and Apache have it.
 _ANY, _ANY_OF_4 = {"::", "*", ""}, "0.0.0.0"
@@ -96,7 +93,7 @@ def _computes(system: System, sidecar: Sidecar) -> bool:
 
 def _taken_by_processes(system: System) -> Iterator[Finding]:
     listeners, processes = machine.listeners(), {one.pid: one for one in machine.processes()}
-    apache = _apache_process(system, processes)
+    apache = system.parent
     for sidecar in system.sidecars:
         listen = listens_on(system, sidecar)
         address = listen.value if listen is not None else None
@@ -196,14 +193,6 @@ def _program(process: Process) -> str:
 
 def _is_apache(process: Process) -> bool:
     return any(name in _program(process) for name in ("apache", "httpd"))
-
-
-def _apache_process(system: System, processes: dict[int, Process]) -> Process | None:
-    """Return Apache's parent process, as its PidFile names it; None if it isn't there."""
-    path = system.httpd.pid_file if system.httpd is not None else None
-    text = (machine.text_of(Path(path), PID_FILE_BYTES) if path else None) or ""
-    found = processes.get(int(text)) if text.strip().isdecimal() else None
-    return found if found is not None and _is_apache(found) else None
 
 
 # The unix socket
@@ -383,7 +372,7 @@ def respawn_loop(system: System) -> Iterator[Finding]:
 def _is_absent(system: System, sidecar: Sidecar, processes: dict[int, Process]) -> bool:
     """Whether no process of a group is there whose processes say in their titles what they are."""
     group = sidecar.group
-    apache = _apache_process(system, processes)
+    apache = system.parent
     if group is None or apache is None or not _is_titled(group):
         return False
     title = _title(group)
