@@ -7,8 +7,8 @@ know viewers; pure, as the rest of core.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain, pairwise
-from operator import sub
+from itertools import chain, compress, count, pairwise, repeat
+from operator import is_not, mul, sub
 from typing import Any
 
 import msgspec
@@ -95,7 +95,7 @@ class Encoder:
 
     def _changes(self, old: list[Worker], new: list[Worker]) -> _Rows:
         if self._full:
-            numbers = [i for i, (was, now) in enumerate(zip(old, new, strict=True)) if was is not now]
+            numbers = list(compress(count(), map(is_not, old, new)))
         else:
             numbers = [
                 i for i, (was, now) in enumerate(zip(old, new, strict=True)) if was.status != now.status
@@ -336,14 +336,13 @@ def _counters(rows: _Rows) -> dict[str, Any]:
 
 def _times(rows: _Rows, at: int) -> dict[str, Any]:
     exact_starts, exact_stops = rows.new["start_time"], rows.new["stop_time"]
-    starts = [int(instant * 1000) for instant in exact_starts]
-    stops = [int(instant * 1000) for instant in exact_stops]
+    starts, stops = _all_ms(exact_starts), _all_ms(exact_stops)
     # A stop before the start stays before it.
     stops = [
         stop - 1 if stop == start and start_at > stop_at > 0.0 else stop
         for start, stop, start_at, stop_at in zip(starts, stops, exact_starts, exact_stops, strict=True)
     ]
-    lasts = [int(instant * 1000) for instant in rows.new["last_used"]]
+    lasts = _all_ms(rows.new["last_used"])
     later = list(map(max, starts, stops))
     columns: dict[str, Any] = {
         "start_time": [at - start if start else None for start in starts],
@@ -356,6 +355,10 @@ def _times(rows: _Rows, at: int) -> dict[str, Any]:
             (row, at - last if last else None) for row, (last, default) in pairs if last != default
         )
     return columns
+
+
+def _all_ms(instants: Sequence[float]) -> list[int]:
+    return list(map(int, map(mul, instants, repeat(1000))))
 
 
 def _sparse(pairs: Iterable[tuple[int, int | None]]) -> list[Any]:
