@@ -16,16 +16,19 @@ NAME = "mod_wsgi_dashboard"
 # Each module, and what of the package it may import, the lowest first.
 LAYERS = [
     "core.errors", "core.redaction", "core.scoreboard", "core.rates", "core.guard", "core.wire",
-    "core.encoder", "core.decoder", "client",
+    "core.encoder", "core.decoder", "core.events", "core.history", "client",
     "settings", "traffic", "simulator", "sources", "supervisor", "hub", "poller",
+    "recording", "tape", "recorder", "archive",
+    "instants", "incident", "unpacking", "local_recordings", "what_if",
     "apacheconf.directives", "apacheconf.findings", "apacheconf.rules", "apacheconf.report",
+    "apacheconf.state_directory",
     "apacheconf.keywords", "apacheconf.topology",
     "apacheconf.machine", "apacheconf.directories", "apacheconf.files", "apacheconf.httpd",
     "apacheconf.logs", "apacheconf.security_tools", "apacheconf.running",
     "apacheconf.system", "apacheconf.checks",
     *(f"apacheconf.checks.{name}" for name in (
         "sidecar_fixes", "sidecar_settings", "sidecar_setting", "sidecar_answer", "sidecar_log",
-        "sidecar_python",
+        "sidecar_python", "sidecar_recording",
         "sidecar_running", "sidecar", "proxy_routing", "proxy_workers", "proxy_entrances",
         "proxy_access", "proxy_headers",
         "proxy_address", "proxy", "capacity", "security", "setup_files", "setup_groups",
@@ -34,7 +37,8 @@ LAYERS = [
     "apacheconf.doctor", "apacheconf.visitor", "apacheconf.probe", "apacheconf.doctor_command",
     "apacheconf.choices", "apacheconf.lines", "apacheconf.defines", "apacheconf.render",
     "apacheconf.targets", "apacheconf.writer", "apacheconf.config_command",
-    "selfcheck", "doctor_page", "middlewares", "app", "service", "service_script", "cli",
+    "selfcheck", "doctor_page", "middlewares", "history_api", "export_api", "app",
+    "service", "service_script", "incident_command", "cli",
 ]  # fmt: skip
 
 PURE = {"asyncio", "aiohttp", "mod_wsgi", "time", "random", "os", "socket", "threading", "pathlib"}
@@ -42,7 +46,7 @@ PURE = {"asyncio", "aiohttp", "mod_wsgi", "time", "random", "os", "socket", "thr
 # Parts of apacheconf that see texts and values alone.
 PURE_APACHE = [
     "defines", "directives", "findings", "keywords", "lines", "render", "report", "rules",
-    "targets", "topology",
+    "state_directory", "targets", "topology",
 ]  # fmt: skip
 ASYNCIO_ONLY = {"hub", "supervisor"}
 
