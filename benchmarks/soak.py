@@ -62,9 +62,10 @@ def main() -> None:
 async def run() -> None:
     clock = FastClock()
     simulator = Simulator(scenario="burst", slots=SLOTS, start_at=clock.start - 120)
-    settings = Settings(interval=INTERVAL, max_viewers=10 * VIEWERS)
+    settings = Settings(interval=INTERVAL, max_viewers=10 * VIEWERS, record="off")
     app = create_app(settings, SimulatorSource(simulator, clock.wall))
     dashboard = app[DASHBOARD]
+    assert dashboard.poller is not None
     dashboard.poller._clock = clock
     runner = make_runner(app)
     await runner.setup()

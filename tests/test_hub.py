@@ -495,3 +495,29 @@ async def test_pings_of_a_viewer_are_answered() -> None:
         connect(f"ws://127.0.0.1:{served.port}/ws") as viewer,
     ):
         await asyncio.wait_for(await viewer.ping(struct.pack("!I", 7)), 5.0)
+
+
+async def test_a_kept_channel_needs_no_viewer() -> None:
+    """A channel that is kept has the frames of each tick, viewers or not, made once for both."""
+    fixture = Fixture()
+    channel = fixture.hub.keep(FULL)
+    (encoder,) = fixture.encoders
+    await fixture.tick(1)
+    assert (b"key 1", None) == (channel.text(key=True), channel.previous)
+    pipe, viewer = fixture.join()
+    await fixture.tick(2)
+    fixture.hub.leave(viewer)
+    await fixture.tick(3)
+    assert (b"delta 3", 2) == (channel.body(key=False), channel.previous)
+    assert [encoder] == fixture.encoders
+    assert ["key 1", "delta 2"] == texts(pipe)
+
+
+async def test_a_kept_channel_shares_what_is_compressed() -> None:
+    """What is recorded is byte for byte what a viewer with compression gets."""
+    fixture = Fixture()
+    kind = Kind("full", compressed=True)
+    channel = fixture.hub.keep(kind)
+    pipe, _ = fixture.join(kind)
+    await fixture.tick(1)
+    assert channel.body(key=True) in b"".join(pipe.written)

@@ -128,3 +128,37 @@ def test_every_setting_is_described() -> None:
     """Each setting has a default, accepted values and a meaning in words."""
     for name, default, accepts, meaning in describe():
         assert all([name, default, accepts, meaning]), name
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("512M", 512 << 20), ("1 G", 1 << 30), ("1.5G", 3 << 29), ("64MiB", 64 << 20), ("2 gb", 2 << 30),
+        (" 16384 k ", 16 << 20), ("16T", 1 << 44), ("8388608", 8 << 20), (8 << 20, 8 << 20),
+    ],
+)  # fmt: skip
+def test_record_bytes_have_units(given: str | int, expected: int) -> None:
+    """The recording's bound is bytes, or a number with a unit; 1M is 1024 x 1024."""
+    assert expected == Settings.load({}, record_bytes=given).record_bytes
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        *(("record_bytes", value, "at least 8M") for value in (
+            "8388607", 8388607, "7.9M", "17T", "", "M", "-1G", "0x10M", "nan", "much", True, None,
+        )),
+        ("record", "maybe", "full, states or off"),
+        ("record", True, "full, states or off"),
+        ("state_dir", "run/state", "an absolute path"),
+        ("state_dir", "~/state", "an absolute path"),
+        ("state_dir", "/run/a\0b", "an absolute path"),
+    ],
+)  # fmt: skip
+def test_bad_setting_of_the_recording_says_what_is_accepted(
+    name: str, value: object, words: str
+) -> None:
+    """Too little room, no number, another word or a relative path is refused in one sentence."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.load({}, **{name: value})
+    assert [] == [word for word in (name, words) if word not in str(caught.value)]

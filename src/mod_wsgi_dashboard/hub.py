@@ -113,12 +113,34 @@ class Channel:
         self.chain = chain
         self.viewers: dict[Viewer, None] = {}
         self.served_at = 0.0
+        self.kept = False
         self._compressed = compressed
         self._frames: dict[tuple[bool, int | None], bytes] = {}
+        self._bodies: dict[bool, bytes] = {}
+
+    @property
+    def previous(self) -> int | None:
+        """The tick whose sample the newest delta continues; None where there is no delta."""
+        return self.chain.encoder.previous
 
     def renew(self) -> None:
         """Forget the frames of the sample before."""
         self._frames.clear()
+        self._bodies.clear()
+
+    def text(self, *, key: bool) -> bytes:
+        """Return the newest frame's text."""
+        encoder = self.chain.encoder
+        return encoder.key() if key else encoder.delta()
+
+    def body(self, *, key: bool) -> bytes:
+        """Return the newest frame's text, as permessage-deflate has it on a compressed channel."""
+        if not self._compressed:
+            return self.text(key=key)
+        body = self._bodies.get(key)
+        if body is None:
+            body = self._bodies[key] = wire.deflate(self.text(key=key), LEVEL)
+        return body
 
     def frame(self, *, key: bool, ping: int | None = None) -> bytes:
         """Return the newest frame, with a ping of that number behind it; made at the first call."""
@@ -129,11 +151,7 @@ class Channel:
         return frame
 
     def _make(self, *, key: bool) -> bytes:
-        encoder = self.chain.encoder
-        text = encoder.key() if key else encoder.delta()
-        if self._compressed:
-            text = wire.deflate(text, LEVEL)
-        return wire.websocket_frame(text, compressed=self._compressed)
+        return wire.websocket_frame(self.body(key=key), compressed=self._compressed)
 
 
 class Viewer:
@@ -213,6 +231,12 @@ class Hub:
     def lagging(self) -> int:
         """Viewers that had not taken their last frame when the next one came."""
         return len(self._lagging)
+
+    def keep(self, kind: Kind) -> Channel:
+        """Return the channel of a kind, whose frames are there with each sample, viewers or not."""
+        channel = self._channel(kind)
+        channel.kept = True
+        return channel
 
     def join(self, transport: asyncio.WriteTransport, kind: Kind) -> Viewer:
         """Take a viewer in, and send it the newest frame at once."""
@@ -420,7 +444,11 @@ class Hub:
     def _forget_unused(self) -> None:
         """Drop channels without viewers, so that nothing is encoded for nobody."""
         for name, chain in tuple(self._chains.items()):
-            chain.channels = {key: channel for key, channel in chain.channels.items() if channel.viewers}
+            chain.channels = {
+                key: channel
+                for key, channel in chain.channels.items()
+                if channel.viewers or channel.kept
+            }
             if not chain.channels:
                 del self._chains[name]
 

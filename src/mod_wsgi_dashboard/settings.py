@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -108,6 +109,40 @@ def _mode(value: object) -> int:
     if not 0 < mode <= 0o777:
         raise ValueError
     return mode
+
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def _bytes(low: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        if isinstance(value, bool):
+            raise ValueError
+        if isinstance(value, int):
+            amount = value
+        else:
+            text = _text(value).strip().upper().removesuffix("B").removesuffix("I").strip()
+            unit = text[-1:] if text[-1:] in "KMGT" else ""
+            number = float(text.removesuffix(unit))
+            if not math.isfinite(number):
+                raise ValueError
+            amount = int(number * _UNITS[unit])
+        if not low <= amount <= 1 << 44:
+            raise ValueError
+        return amount
+
+    return parse
+
+
+def _directory(value: object) -> str | None:
+    if value is None:
+        return None
+    text = os.fspath(value) if isinstance(value, os.PathLike) else _text(value)
+    if not os.path.isabs(text) or "\0" in text:
+        raise ValueError
+    # What no file can be named after: a ValueError, too.
+    os.fsencode(text)
+    return text
 
 
 def _number(low: float, high: float) -> Callable[[object], float]:
@@ -222,6 +257,27 @@ class Settings:
         "further names that this dashboard is reached by, such as the site's own under"
         " ProxyPreserveHost On",
     )
+    record: str = _setting(
+        "full",
+        _choice("full", "states", "off"),
+        "full, states or off",
+        "what the flight recorder keeps: whole samples, redacted as they are shown; the letters of slots"
+        " and numbers alone, without requests and clients; or nothing",
+    )
+    state_dir: str | None = _setting(
+        None,
+        _directory,
+        "an absolute path",
+        "the directory of the recording, made if it isn't there. Unset: the first that can be written of"
+        " $STATE_DIRECTORY, /var/lib/mod_wsgi-dashboard (never made), ~/.local/state/mod_wsgi-dashboard"
+        " and /var/tmp/mod_wsgi-dashboard-UID",
+    )
+    record_bytes: int = _setting(
+        512 << 20,
+        _bytes(8 << 20),
+        "bytes, or a number with K, M, G or T (1M is 1024 x 1024); at least 8M",
+        "what the recording may take on the disk; the oldest samples make room for new ones",
+    )
     stall_timeout: float = _setting(
         20.0,
         _number(1.0, 600.0),
@@ -328,11 +384,13 @@ def describe() -> Iterable[tuple[str, str, str, str]]:
 
 
 def _shown(field: dataclasses.Field[Any]) -> str:
-    value: object = field.default
+    value: Any = field.default
     if field.name == "socket_mode":
         return f"{value:o}"
     if isinstance(value, bool):
         return "on" if value else "off"
+    if field.name == "record_bytes":
+        return f"{int(value) >> 20}M"
     if value is None or value == ():
         return "unset"
     return str(value)
