@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping
+import os
+import pwd
+import sqlite3
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,12 @@ from mod_wsgi_dashboard.core import rates, wire
 from mod_wsgi_dashboard.core.errors import MetricsOff, ShapeError
 from mod_wsgi_dashboard.core.redaction import Redactor
 from mod_wsgi_dashboard.core.scoreboard import parse
+from mod_wsgi_dashboard.recorder import Status, choose_path, describe
 from mod_wsgi_dashboard.selfcheck import Surroundings, examine, look_around
 from mod_wsgi_dashboard.settings import Settings
+from mod_wsgi_dashboard.tape import TapeError
 from tests.apache.processes import wait_until
-from tests.apache.server import Case, Server, start
+from tests.apache.server import APACHE_USER, Case, Server, start
 from tests.conftest import build_metrics
 
 GOOD = Surroundings(process_group="dashboard", application_group="", threads=0, processes=1, mpm="event")
@@ -47,15 +53,26 @@ def look(
     around: Surroundings = GOOD,
     latest: wire.Sample | wire.Failure | None = None,
     headers: Mapping[str, str] = THROUGH_APACHE,
+    recording: Status | None = Status("recording"),  # noqa: B008  # frozen
+    recorded_to: Path | None = None,
     **settings: Any,
 ) -> list[Finding]:
     settings = {"max_request_workers": 16, **settings}
-    return examine(around, Settings(**settings), latest or sample(), CIMultiDict(headers))
+    return examine(
+        around,
+        Settings(**settings),
+        latest or sample(),
+        CIMultiDict(headers),
+        recording=recording,
+        recorded_to=recorded_to,
+    )
 
 
 def brief(found: list[Finding]) -> list[tuple[str, str]]:
     return [(finding.check, finding.severity.value) for finding in found]
 
+
+LAST_RESORT = Path("/var/tmp/mod_wsgi-dashboard-33/recording-127.0.0.1-8765.sqlite3")
 
 CLEAN: dict[str, dict[str, Any]] = {
     "as shipped": {},
@@ -75,6 +92,11 @@ CLEAN: dict[str, dict[str, Any]] = {
     "few viewers": {"max_viewers": 4},
     "no address": {"headers": {**THROUGH_APACHE, "X-Forwarded-For": "unknown"}},
     "no reserve": {"reserve_workers": 0, "max_viewers": 8},
+    "off": {"recording": Status("off")},
+    "a replay": {"recording": Status("replay")},
+    "recording": {"recorded_to": Path("/var/lib/mod_wsgi-dashboard/recording-x.sqlite3")},
+    "recording where it is told": {"recorded_to": Path("/var/tmp/x/recording-x.sqlite3")},
+    "a last resort outside Apache": {"around": Surroundings(user="me"), "recorded_to": LAST_RESORT},
 }
 
 
@@ -145,6 +167,10 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, str]]] = {
         {"headers": {**THROUGH_APACHE, "authorization": "Basic aHVudGVyMg=="}},
         ("authorization-passed", "warning"),
     ),
+    "failed": ({"recording": Status("failed", "Nothing is recorded: why.")}, ("recording", "warning")),
+    "failed without a reason": ({"recording": Status("failed")}, ("recording", "warning")),
+    "too slow": ({"recording": Status("recording", "Too slow.")}, ("recording", "note")),
+    "a last resort": ({"recorded_to": LAST_RESORT}, ("recording", "note")),
     "public client": (public("8.8.8.8"), ("open-location", "note")),
     "public client behind a lie": (public("10.0.0.1, 8.8.8.8"), ("open-location", "note")),
     "public client of IPv6": (public("2606:4700::1111"), ("open-location", "note")),
@@ -175,13 +201,50 @@ def test_the_group_is_named_in_the_fix() -> None:
     assert "WSGIDaemonProcess metrics-sidecar threads=0 server-metrics=on" == found.fix
 
 
+def problems(directory: Path) -> Iterator[str]:
+    """Yield what the recorder says of a directory that can't be made, or no longer written."""
+    try:
+        choose_path(Settings(state_dir=str(directory)))
+    except TapeError as error:
+        yield f"Nothing is recorded. {error}"
+    yield describe(PermissionError(13, "Permission denied"), directory / "recording-x.sqlite3")
+    yield describe(sqlite3.OperationalError("unable to open database file"), directory / "x.sqlite3")
+
+
+def test_a_directory_to_be_made_has_its_command(tmp_path: Path) -> None:
+    """For the very user and directory, whatever keeps the recorder from it; and for nobody outside."""
+    (tmp_path / "file").touch()
+    directory = tmp_path / "file" / "state"
+    said = list(problems(directory))
+    assert 3 == len(said)
+    for problem in said:
+        around = dataclasses.replace(GOOD, user="ops")
+        status = Status("failed", problem)
+        (own,) = look(around, recording=status, state_dir=str(directory))
+        (usual,) = look(around, recording=status)
+        (outside,) = look(Surroundings(user="me"), recording=status)
+        assert problem == own.what
+        assert f"install -d -m 0700 -o ops {directory}" == own.fix.splitlines()[0]
+        assert "install -d -m 0700 -o ops /var/lib/mod_wsgi-dashboard" == usual.fix.splitlines()[0]
+        assert outside.fix.startswith("export MOD_WSGI_DASHBOARD_STATE_DIR=")
+
+
+def test_a_full_disk_wants_no_directory() -> None:
+    """Where a directory wouldn't help, none is to be made."""
+    problem = describe(OSError(28, "No space left on device"), Path("/x/recording-x.sqlite3"))
+    (finding,) = look(recording=Status("failed", problem))
+    assert "install" not in finding.fix
+
+
 def test_outside_apache_there_is_nothing_around(tmp_path: Path) -> None:
-    """Without Apache only the socket's directory is seen; a missing one is not."""
+    """Without Apache only the user and the socket's directory are seen; a missing one is not."""
     tmp_path.chmod(0o1777)
     listen = f"unix:{tmp_path}/s"
-    assert Surroundings(directory_mode=0o1777) == look_around(Settings(listen=listen))
-    assert Surroundings() == look_around(Settings(listen="unix:/no/such/directory"))
-    assert Surroundings() == look_around(Settings())
+    alone = Surroundings(user=pwd.getpwuid(os.geteuid()).pw_name)
+    open_to_all = dataclasses.replace(alone, directory_mode=0o1777)
+    assert open_to_all == look_around(Settings(listen=listen))
+    assert alone == look_around(Settings(listen="unix:/no/such/directory"))
+    assert alone == look_around(Settings())
 
 
 # Inside a real Apache
@@ -212,7 +275,7 @@ asyncio.run(service.serve_app(app, settings))
 
 GROUP = {
     "process_group": "dashboard", "application_group": "", "threads": 0, "processes": 1, "mpm": "event",
-    "directory_mode": None,
+    "directory_mode": None, "user": APACHE_USER,
 }  # fmt: skip
 
 SERVERS: dict[str, tuple[Case, dict[str, str], dict[str, object], list[list[str]]]] = {

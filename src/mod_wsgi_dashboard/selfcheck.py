@@ -1,7 +1,7 @@
 """What the running dashboard can see of its own set-up.
 
-Owns the checks that need nothing but this process: the daemon process group around it, its settings and
-socket, the newest sample, and the request that asks. It must not know routes, and reads no
+Owns the checks that need nothing but this process: the daemon process group around it, its settings,
+socket and recording, the newest sample, and the request that asks. It must not know routes, and reads no
 configuration: that is `mod_wsgi-dashboard doctor`'s business, whose rules and findings these are.
 
 What can't be known here is not guessed: whether Apache asked for a password, for example, since the
@@ -13,21 +13,25 @@ from __future__ import annotations
 import importlib
 import ipaddress
 import os
+import pwd
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
+from mod_wsgi_dashboard.apacheconf import state_directory
 from mod_wsgi_dashboard.apacheconf.findings import Finding, error, note, warning
 from mod_wsgi_dashboard.core import wire
 from mod_wsgi_dashboard.core.errors import MetricsOff
 from mod_wsgi_dashboard.core.guard import RESERVE_LEAST, RESERVE_SHARE
+from mod_wsgi_dashboard.recorder import Status
 from mod_wsgi_dashboard.settings import Settings, TcpAddress, UnixAddress
 
 # What was looked at, for who reads that nothing was found.
 READ = (
     "Looked at: the newest reading of the scoreboard, the dashboard's daemon process group, its"
-    " settings and socket, and the request for this page."
+    " settings, socket and recording, and the request for this page."
 )
 
 # mod_proxy adds these to what it passes on (ProxyAddHeaders, on by default).
@@ -47,6 +51,7 @@ class Surroundings:
         processes: processes= of the group.
         mpm: Apache's MPM, such as "event".
         directory_mode: permissions of the directory that holds the unix socket.
+        user: who this process runs as, a name or #NUMBER.
     """
 
     process_group: str | None = None
@@ -55,6 +60,7 @@ class Surroundings:
     processes: int | None = None
     mpm: str | None = None
     directory_mode: int | None = None
+    user: str | None = None
 
 
 def look_around(settings: Settings) -> Surroundings:
@@ -63,11 +69,11 @@ def look_around(settings: Settings) -> Surroundings:
     What mod_wsgi tells was measured on 4.9.4 and 6.1.1: `threads_per_process` is 0 with threads=0, 15
     without; `application_group` is "" for %{GLOBAL}.
     """
-    mode = _directory_mode(settings)
+    mode, user = _directory_mode(settings), _user()
     module = _module("mod_wsgi")
     # PyPI's package can be imported anywhere; and in embedded mode there is no group.
     if module is None or not hasattr(module, "server_metrics") or not _text(module, "process_group"):
-        return Surroundings(directory_mode=mode)
+        return Surroundings(directory_mode=mode, user=user)
     apache = _module("apache")
     return Surroundings(
         process_group=_text(module, "process_group"),
@@ -76,6 +82,7 @@ def look_around(settings: Settings) -> Surroundings:
         processes=_count(module, "maximum_processes"),
         mpm=None if apache is None else _text(apache, "mpm_name"),
         directory_mode=mode,
+        user=user,
     )
 
 
@@ -96,6 +103,14 @@ def _count(module: ModuleType, name: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
+def _user() -> str:
+    uid = os.geteuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
 def _directory_mode(settings: Settings) -> int | None:
     if not isinstance(settings.listen, UnixAddress):
         return None
@@ -110,6 +125,9 @@ def examine(
     settings: Settings,
     latest: wire.Sample | wire.Failure | None,
     headers: Mapping[str, str],
+    *,
+    recording: Status | None = None,
+    recorded_to: Path | None = None,
 ) -> list[Finding]:
     """Return what is wrong, the worst first.
 
@@ -118,12 +136,15 @@ def examine(
         settings: its own.
         latest: the newest sample or failure, None before the first.
         headers: those of the request that asks, their names in any case.
+        recording: how the recording stands; None for one that isn't meant to be.
+        recorded_to: its file, where there is one.
     """
     found = [
         *_readings(around, latest),
         *_group(around),
         *_listener(around, settings),
         *_workers(around, settings, latest),
+        *_recording(around, settings, recording, recorded_to),
         *_request(headers),
     ]
     return sorted(found, key=lambda finding: finding.severity.rank)
@@ -266,6 +287,29 @@ def _reserve(settings: Settings, most: int) -> Iterator[Finding]:
             f"max_viewers = {settings.max_viewers}",
             fix=f"max_viewers = {max(1, (most - reserve) // 2)}, or a higher MaxRequestWorkers",
         )
+
+
+def _recording(
+    around: Surroundings, settings: Settings, recording: Status | None, recorded_to: Path | None
+) -> Iterator[Finding]:
+    """Look at whether it records, and where."""
+    if recording is None:
+        return
+    inside = around.process_group is not None
+    # Outside of Apache no directory of the system is its own.
+    user = around.user if inside else None
+    if recording.state == "failed":
+        yield state_directory.failed(
+            recording.problem, "the recorder says so", user=user, directory=settings.state_dir
+        )
+    elif recording.state == "recording":
+        if recording.problem is not None:
+            yield note("recording", recording.problem, "the recorder says so", fix=_SLOW)
+        if inside and recorded_to is not None and state_directory.is_last_resort(str(recorded_to)):
+            yield state_directory.passing(str(recorded_to), "it is the file in use", user=user)
+
+
+_SLOW = "A faster disk for the recording, or a longer interval."
 
 
 def _request(headers: Mapping[str, str]) -> Iterator[Finding]:

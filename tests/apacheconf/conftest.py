@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 # What these show takes an Apache that root started, and files of several accounts.
-NEED_ROOT = ["test_setup.py", "test_sidecar.py", "test_sidecar_running.py"]
+NEED_ROOT = [
+    "test_setup.py", "test_sidecar.py", "test_sidecar_recording.py", "test_sidecar_running.py",
+]  # fmt: skip
 
 collect_ignore = NEED_ROOT if os.geteuid() != 0 else []
 

@@ -134,6 +134,26 @@ REFUSED: dict[str, tuple[Callable[[str], Any], list[str]]] = {
             "https://h 2/",
         ],
     ),
+    "--state-dir": (
+        choose.parse_state_dir,
+        [
+            "",
+            "x",
+            "~/x",
+            "/",
+            "/tmp",
+            "/var/tmp/",
+            "/var/lib",
+            "/a b",
+            '/a"b',
+            "/a\nb",
+            "/a%b",
+            "/a/../b",
+            "/${x}",
+            "/é",
+            "/" + "a" * 1024,
+        ],
+    ),
     "--access": (
         choose.parse_access,
         [
@@ -214,6 +234,13 @@ EXCLUDED = {
     "Apache 2.4.4": {"version": (2, 4, 4), "proxy": "wstunnel"},
     "--proxy rewrite": {"version": (2, 4, 7), "proxy": "rewrite"},
     "--listen none": {"listen": None},
+    "--record has": {"listen": None, "members": (Member("http://a:1"),), "record": "states"},
+    "--state-dir has no effect with --l": {
+        "listen": None,
+        "members": (Member("http://a:1"),),
+        "state_dir": "/a",
+    },
+    "--state-dir has no effect with --r": {"record": "off", "state_dir": "/a"},
     "--balance names": {"members": (Member("http://a:1"), Member("http://a:1"))},
     "--balance 127": {"members": (Member("http://127.0.0.1:8765"),)},
     "--balance unix": {"listen": UnixAddress("/x"), "members": (Member("http://localhost", "/x"),)},
@@ -275,5 +302,7 @@ def test_settings_that_belong_to_choices() -> None:
     made = Choices(listen=UnixAddress("/x"), max_request_workers=425, viewers=20)
     assert {"listen": "unix:/x", "max_request_workers": 425, "max_viewers": 20} == made.settings
     assert "MOD_WSGI_DASHBOARD_LISTEN=unix:/x" in made.environment
+    recorded = Choices(record="states", state_dir=choose.parse_state_dir("/srv/dashboard-state/"))
+    assert {"record": "states", "state_dir": "/srv/dashboard-state"} == recorded.settings
     away = dataclasses.replace(made, listen=None, members=(Member("http://a:1"),))
     assert {} == away.settings

@@ -170,7 +170,7 @@ def test_what_it_wrote_itself_is_not_what_it_finds(
     capsys.readouterr()
     assert main(arguments) == 0
     captured = capsys.readouterr()
-    assert 2 == captured.out.count("unchanged ")
+    assert 3 == captured.out.count("unchanged ")
     assert "all modules loaded" in captured.err
 
 
@@ -256,6 +256,8 @@ def test_prefork(capsys: pytest.CaptureFixture[str]) -> None:
         (["express", "--server-name", "a"], "--server-name"),
         (["debian", "--inside-vhost"], "--inside-vhost"),
         (["debian", "--viewers", "many"], "--viewers"),
+        (["debian", "--state-dir", "/var/lib"], "--state-dir"),
+        (["vhost", "--listen", "none", "--balance", "a:80", "--record", "full"], "--record"),
     ],
 )
 def test_a_refusal_is_one_line(
@@ -283,3 +285,21 @@ def test_a_user_of_its_own_has_apaches_group(target: str, group: str, tmp_path: 
     assert config(target, "--user", "ops", "--listen", SOCKET, "-o", str(tmp_path)) == 0
     (conf,) = tmp_path.glob("etc/*/conf*/*.conf")
     assert f"user=ops group={group} umask=0007" in conf.read_text(encoding="utf-8")
+
+
+def test_a_directory_to_record_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is in the script, with what to record; and who must see to it himself is told."""
+    for directory, told in (("/srv/dashboard", False), ("/srv/everybody", True)):
+        options = ("--state-dir", directory, "--record", "states", "-o", str(tmp_path), "--force")
+        assert config("debian", *options) == 0
+        assert told is (f"The directory {directory} must be there" in capsys.readouterr().err)
+        script = (tmp_path / "etc/apache2/mod_wsgi-dashboard.py").read_text(encoding="utf-8")
+        assert f'    record="states",\n    state_dir="{directory}",\n' in script
+
+
+def test_a_virtual_host_says_how_to_make_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is pasted into somebody's configuration has the command in a comment, if it records."""
+    command = "#   install -d -m 0700 -o ops /var/lib/mod_wsgi-dashboard\n"
+    for record, told in (("full", True), ("off", False)):
+        assert config("vhost", "--user", "ops", "--record", record) == 0
+        assert told is (command in capsys.readouterr().out)

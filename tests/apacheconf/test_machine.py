@@ -262,6 +262,18 @@ def test_a_process_that_is_not_there_has_nothing() -> None:
     """Between two looks, any process may end."""
     pid = 2**22 + 1  # above the kernel's largest
     assert ((), {}) == (machine.mapped_files(pid), machine.environment(pid))
+    assert () == machine.open_files(pid)
+
+
+def test_open_files_are_seen(directory: Path) -> None:
+    """By their paths, each once; sockets and pipes are none."""
+    file = directory / "a file"
+    file.touch()
+    with file.open("rb"), file.open("rb"), socket.socket():
+        seen = machine.open_files(os.getpid())
+    assert 1 == seen.count(str(file))
+    assert [] == [path for path in seen if not path.startswith("/")]
+    assert str(file) not in machine.open_files(os.getpid())
 
 
 # Sockets
@@ -349,7 +361,8 @@ def test_an_ordinary_user_sees_less_but_no_error() -> None:
     program = (
         "from mod_wsgi_dashboard.apacheconf import machine as m\n"
         "others = [p for p in m.processes() if p.uid == 0]\n"
-        "print(any(m.environment(p.pid) or m.mapped_files(p.pid) for p in others),"
+        "looks = (m.environment, m.mapped_files, m.open_files)\n"
+        "print(any(look(p.pid) for p in others for look in looks),"
         " bool(m.listeners() or True), m.tail(__import__('pathlib').Path('/etc/shadow')).problem,"
         " m.blocked_at('/root/x/y', m.account('root')))\n"
     )

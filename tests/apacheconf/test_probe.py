@@ -441,6 +441,22 @@ async def test_frames(name: str) -> None:
     assert monotonic() - began < 5.0
 
 
+async def test_a_dashboard_that_records_nothing() -> None:
+    """Its notice is a finding of its own, in its own words; other notices stay notices."""
+    said = "Nothing is recorded: the disk of /x is full."
+    frame = ERROR_FRAME.replace('"notices":[]', f'"notices":["{said}","Something else."]') % "1e9"
+
+    async def talk(opened: web.WebSocketResponse) -> None:
+        await opened.send_str(frame)
+        await opened.close()
+
+    async with faulty({"/ws": talking(talk)}) as url:
+        found = await probe(url)
+    told = {finding.check: (finding.severity, finding.evidence) for finding in found}
+    assert (WARNING, (said,)) == told["recording"]
+    assert ("url-frame", NOTE, "The dashboard says that something is amiss.") in brief(found)
+
+
 async def test_a_lost_subprotocol() -> None:
     """A WebSocket without the subprotocol was altered on its way."""
 
@@ -462,5 +478,5 @@ def test_every_finding_has_a_rule() -> None:
     used = {name for name in RULES if f'"{name}"' in text}
     assert {
         "url-reachable", "url-page", "url-access", "url-prefix", "url-websocket", "url-frame",
-        "prefix-header", "server-metrics", "extended-status", "viewers-against-workers",
+        "prefix-header", "server-metrics", "extended-status", "viewers-against-workers", "recording",
     } == used  # fmt: skip

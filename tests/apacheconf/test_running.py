@@ -15,33 +15,36 @@ import pytest
 
 from mod_wsgi_dashboard.apacheconf import doctor, doctor_command
 from mod_wsgi_dashboard.apacheconf.findings import Severity
-from mod_wsgi_dashboard.apacheconf.running import ANSWER_BYTES, Answer, ask
+from mod_wsgi_dashboard.apacheconf.running import ANSWER_BYTES, Answer, Recording, ask
 from tests.apache.processes import wait_until
 from tests.apache.server import Case, start
 from tests.apacheconf.sites import APACHE, system_of, text_of_site
 
 pytestmark = pytest.mark.apache
 
-Serve = Callable[[bytes], str]
+Serve = Callable[..., str]
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Return a function that answers one connection with these bytes, and gives the address."""
+    """Return a function that answers a connection with each of these, and gives the address."""
     listeners: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
-    def answer(listener: socket.socket, data: bytes) -> None:
-        connection, _ = listener.accept()
-        with connection:
-            connection.recv(65536)
-            with contextlib.suppress(OSError):  # once it has read enough
-                connection.sendall(data)
+    def answer(listener: socket.socket, answers: tuple[bytes, ...]) -> None:
+        for number, data in enumerate(answers, 1):
+            connection, _ = listener.accept()
+            if number == len(answers):
+                listener.close()
+            with connection:
+                connection.recv(65536)
+                with contextlib.suppress(OSError):  # once it has read enough
+                    connection.sendall(data)
 
-    def serve(data: bytes) -> str:
+    def serve(*answers: bytes) -> str:
         listener = socket.create_server(("127.0.0.1", 0))
         listeners.append(listener)
-        threads.append(threading.Thread(target=answer, args=(listener, data)))
+        threads.append(threading.Thread(target=answer, args=(listener, answers)))
         threads[-1].start()
         return f"127.0.0.1:{listener.getsockname()[1]}"
 
@@ -84,6 +87,27 @@ def test_an_unknown_check_is_left_out(serve: Serve) -> None:
     one = b'{"check": "%s", "severity": "error", "what": "w", "evidence": ["e"], "fix": "f"}'
     answer = ask(serve(HEAD + b'{"findings": [' + one % b"timeout" + b", " + one % b"later" + b"]}"))
     assert ["timeout"] == [finding.check for finding in answer.findings]
+
+
+NOTHING_FOUND = HEAD + b'{"findings": []}'
+
+
+@pytest.mark.parametrize(
+    ("data", "recording"),
+    [
+        (HEAD + b'{"state": "off", "bytes": null}', Recording("off")),
+        (HEAD + b'{"state": "failed", "problem": "Why."}', Recording("failed", "Why.")),
+        (b"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n" + b'{"state": "off"}', None),
+        (HEAD + b'{"detail": "none"}', None),
+        (HEAD + b'{"state": "\xff"}', None),
+        (HEAD + b'{"state": 7}', None),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", None),
+        (b"", None),
+    ],
+)
+def test_how_it_records(data: bytes, recording: Recording | None, serve: Serve) -> None:
+    """Is asked after it; one that can't say, an older one for example, still answers the rest."""
+    assert Answer(recording=recording) == ask(serve(NOTHING_FOUND, data))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "unix:/nonexistent/d.sock", "nonsense"])

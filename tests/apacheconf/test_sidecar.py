@@ -308,6 +308,19 @@ BREACHES = [
         line="WSGIDaemonProcess dashboard threads=3",
         site={"after": "WSGIDaemonProcess dashboard threads=3"},
     ),
+    Breach(
+        "recording",
+        WARNING,
+        (
+            f"user {APACHE_USER} can't record in {{root}}/closed/state",
+            "drwx------ root {root}/closed",
+            "state_dir= in {root}/records.py",
+            f"install -d -m 0700 -o {APACHE_USER} {{root}}/closed/state",
+        ),
+        line="WSGIImportScript",
+        mended=False,
+        site={"edits": {SCRIPT: "Define DASHBOARD_SCRIPT {root}/records.py"}},
+    ),
 ]
 
 
@@ -343,6 +356,9 @@ def furnish(root: Path) -> None:
     for name, settings in {
         "public": "listen='0.0.0.0:8765', allow_public=True",
         "refused": "listen='[::]:8765'",
+        "records": f"state_dir='{root}/closed/state'",
+        "records-not": f"state_dir='{root}/closed/state', record='off'",
+        "records-elsewhere": "state_dir='/opt/not-there/state'",
     }.items():
         script = f"from mod_wsgi_dashboard.service import run\nrun({settings})\n"
         (root / f"{name}.py").write_text(script)
@@ -419,6 +435,12 @@ QUIET: dict[str, Mapping[str, object]] = {
     "a directory of sockets that is made at boot": {
         "listener": "unix",
         "edits": {"{root}/socket/dashboard.sock": "/run/mod_wsgi-dashboard-not-there/dashboard.sock"},
+    },
+    "a directory that nothing is recorded in": {
+        "edits": {SCRIPT: "Define DASHBOARD_SCRIPT {root}/records-not.py"}
+    },
+    "a directory of another machine": {
+        "edits": {SCRIPT: "Define DASHBOARD_SCRIPT {root}/records-elsewhere.py"}
     },
     "a path of another machine": {
         "edits": {SCRIPT: "Define DASHBOARD_SCRIPT /opt/not-there/dashboard.py"}
@@ -539,6 +561,7 @@ ODD_SCRIPTS = [
     "from mod_wsgi_dashboard.service import run\nrun(listen='\\ud800:80', max_viewers=1e999)",
     "from mod_wsgi_dashboard.service import run\nrun(listen='[::1]:0', reserve_workers=True)",
     "from mod_wsgi_dashboard.service import run\nrun(listen=b'x', max_request_workers=10**10)",
+    "from mod_wsgi_dashboard.service import run\nrun(state_dir='/\\ud800', record=7)",
 ]
 
 

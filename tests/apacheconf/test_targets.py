@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from typing import Any
 
 import pytest
 
 from mod_wsgi_dashboard.apacheconf.choices import Access, Choices, Member, Tls
+from mod_wsgi_dashboard.apacheconf.state_directory import DIRECTORY
 from mod_wsgi_dashboard.apacheconf.targets import express, express_workers, plan, service_script
+from mod_wsgi_dashboard.recorder import SYSTEM_DIRECTORY
 from mod_wsgi_dashboard.settings import TcpAddress, UnixAddress
 
 SOCKET = UnixAddress("/run/mod_wsgi-dashboard/dashboard.sock")
@@ -22,14 +25,24 @@ def texts(choices: Choices) -> dict[str, str]:
     return {file.path: file.text for file in plan(choices).files}
 
 
+TMPFILES = "/etc/tmpfiles.d/mod_wsgi-dashboard.conf"
+
+
+def made_at_boot(choices: Choices) -> list[str]:
+    """Return the lines of tmpfiles.d, without the comments."""
+    return [line for line in texts(choices)[TMPFILES].splitlines() if not line.startswith("#")]
+
+
 def test_debian() -> None:
     """A mount is a conf, with its script beside Apache's files, and is enabled as Debian does."""
     assert list(texts(DEBIAN)) == [
         "/etc/apache2/conf-available/mod_wsgi-dashboard.conf",
         "/etc/apache2/mod_wsgi-dashboard.py",
+        "/etc/tmpfiles.d/mod_wsgi-dashboard.conf",
     ]
     assert plan(DEBIAN).commands[1:] == (
         "a2enmod headers proxy proxy_http wsgi",
+        "systemd-tmpfiles --create /etc/tmpfiles.d/mod_wsgi-dashboard.conf",
         "a2enconf mod_wsgi-dashboard",
         "apachectl configtest && systemctl restart apache2",
     )
@@ -57,11 +70,53 @@ def test_debian_virtual_host() -> None:
 def test_the_directory_of_a_socket(choices: Choices, line: str) -> None:
     """Below /run it is made at each boot, writable for the dashboard and closed to everyone else."""
     choices = dataclasses.replace(choices, listen=SOCKET)
-    path = "/etc/tmpfiles.d/mod_wsgi-dashboard.conf"
-    assert texts(choices)[path].splitlines()[-1] == line
-    assert f"systemd-tmpfiles --create {path}" in plan(choices).commands
+    assert [line] == [one for one in made_at_boot(choices) if "/run/" in one]
+    assert f"systemd-tmpfiles --create {TMPFILES}" in plan(choices).commands
     for socket in ("/srv/dashboard/d.sock", "/run/systemd/d.sock"):
-        assert path not in texts(dataclasses.replace(choices, listen=UnixAddress(socket)))
+        others = made_at_boot(dataclasses.replace(choices, listen=UnixAddress(socket)))
+        assert [] == [one for one in others if "/var/lib/" not in one]
+
+
+@pytest.mark.parametrize(
+    ("choices", "line"),
+    [
+        (DEBIAN, "d /var/lib/mod_wsgi-dashboard 0700 www-data www-data -"),
+        (RHEL, "d /var/lib/mod_wsgi-dashboard 0700 apache apache -"),
+        (
+            dataclasses.replace(DEBIAN, user="#1001", record="states"),
+            "d /var/lib/mod_wsgi-dashboard 0700 1001 www-data -",
+        ),
+        (
+            dataclasses.replace(RHEL, state_dir="/srv/my-dashboard", user="ops", group="web"),
+            "d /srv/my-dashboard 0700 ops web -",
+        ),
+    ],
+)
+def test_the_directory_of_the_recording(choices: Choices, line: str) -> None:
+    """It is made, open to the dashboard's user alone, and nothing is tidied away in it."""
+    assert [line] == made_at_boot(choices)
+    assert f"systemd-tmpfiles --create {TMPFILES}" in plan(choices).commands
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"record": "off"},
+        {"state_dir": "/srv/everybody"},
+        {"listen": None, "members": (Member("http://10.0.0.2:8765"),)},
+    ],
+    ids=["off", "another's by its name", "no dashboard"],
+)
+def test_no_directory_of_a_recording(changes: dict[str, Any]) -> None:
+    """Where nothing is recorded, or in what may be somebody else's, none is made and none is owned."""
+    made = plan(dataclasses.replace(DEBIAN, **changes))
+    assert TMPFILES not in [file.path for file in made.files]
+    assert not any("tmpfiles" in command for command in made.commands)
+
+
+def test_the_recorder_takes_what_is_made() -> None:
+    """The directory is the one that the recorder looks for."""
+    assert str(SYSTEM_DIRECTORY) == DIRECTORY
 
 
 def test_a_script_of_ones_own_gets_its_settings_by_the_environment() -> None:
@@ -83,6 +138,8 @@ def test_a_front_alone_has_no_script() -> None:
 
 
 SELINUX = ("semanage", "setsebool", "restorecon")
+LABEL = "semanage fcontext -a -t httpd_var_lib_t '/var/lib/mod_wsgi-dashboard(/.*)?'"
+LABELLED = "restorecon -R /var/lib/mod_wsgi-dashboard"
 
 
 @pytest.mark.parametrize(
@@ -93,21 +150,29 @@ SELINUX = ("semanage", "setsebool", "restorecon")
             [
                 "semanage port -a -t http_port_t -p tcp 9000",
                 "setsebool -P httpd_can_network_relay on",
+                LABEL,
                 "restorecon -R /opt/mod_wsgi-dashboard",
+                LABELLED,
             ],
         ),
-        ({"listen": SOCKET}, ["restorecon -R /opt/mod_wsgi-dashboard"]),
+        ({"listen": SOCKET}, [LABEL, "restorecon -R /opt/mod_wsgi-dashboard", LABELLED]),
         (
-            {"listen": UnixAddress("/run/web/d.sock")},
+            {"listen": UnixAddress("/run/web/d.sock"), "record": "off"},
             ["restorecon -R /opt/mod_wsgi-dashboard"],
         ),
         (
-            {"listen": UnixAddress("/srv/x/d.sock"), "python_home": "/srv/v env"},
+            {
+                "listen": UnixAddress("/srv/x/d.sock"),
+                "python_home": "/srv/v env",
+                "state_dir": "/srv/dashboard",
+            },
             [
                 "semanage fcontext -a -t httpd_var_run_t '/srv/x(/.*)?' && mkdir -p /srv/x",
                 "restorecon -R /srv/x",
+                "semanage fcontext -a -t httpd_var_lib_t '/srv/dashboard(/.*)?'",
                 "semanage fcontext -a -t lib_t '/srv/v env/lib(64)?(/.*)?'",
                 "restorecon -R '/srv/v env'",
+                "restorecon -R /srv/dashboard",
             ],
         ),
         (
@@ -138,7 +203,11 @@ def test_rhel() -> None:
 
 @pytest.mark.parametrize(
     "choices",
-    [DEBIAN, dataclasses.replace(DEBIAN, listen=SOCKET, max_request_workers=425, viewers=20)],
+    [
+        DEBIAN,
+        dataclasses.replace(DEBIAN, listen=SOCKET, max_request_workers=425, viewers=20),
+        dataclasses.replace(DEBIAN, record="states", state_dir="/srv/dashboard"),
+    ],
 )
 def test_a_script_has_the_settings(choices: Choices, monkeypatch: pytest.MonkeyPatch) -> None:
     """It calls run() with them and with nothing else."""
@@ -176,5 +245,18 @@ def test_express_is_a_command_line() -> None:
     assert options[at + 1 :][:2] == ["/metrics/", f"unix:{SOCKET.path}|http://mod-wsgi-dashboard/"]
     assert options[options.index("--max-clients") + 1] == "25"
     assert f"export MOD_WSGI_DASHBOARD_LISTEN={SOCKET}\n" in text
+    assert "MOD_WSGI_DASHBOARD_STATE_DIR names another" in text
     assert 'AuthUserFile "/etc/pass words"\n' in text
     assert "RequestHeader unset Authorization\n" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [({"record": "off"}, False), ({"state_dir": "/srv/dashboard"}, True)],
+)
+def test_express_is_told_what_to_record(changes: dict[str, Any], *, named: bool) -> None:
+    """By the environment; who has chosen isn't told that there is a choice."""
+    text = express(Choices(target="express", script="/srv/a.py", **changes))
+    assert ("export MOD_WSGI_DASHBOARD_STATE_DIR=/srv/dashboard\n" in text) is named
+    assert ("export MOD_WSGI_DASHBOARD_RECORD=off\n" in text) is not named
+    assert "names another" not in text

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from mod_wsgi_dashboard.apacheconf.state_directory import DIRECTORY
 from mod_wsgi_dashboard.core.errors import UsageError
 from mod_wsgi_dashboard.settings import (
     ENVIRONMENT_PREFIX,
@@ -28,6 +29,7 @@ from mod_wsgi_dashboard.settings import (
 
 TARGETS = ("express", "vhost", "debian", "rhel")
 PROXIES = ("upgrade", "rewrite", "wstunnel")
+RECORDS = ("full", "states", "off")
 
 Version = tuple[int, int, int]
 
@@ -52,6 +54,9 @@ VIEWERS = 10_000
 
 # Either closed to the dashboard's user, or open to everyone, who could put another socket there.
 SHARED = frozenset(["", "/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run"])
+
+# Nobody's own either: a recording has a directory that is its user's alone.
+SYSTEM = SHARED | {"/etc", "/home", "/opt", "/root", "/srv", "/usr", "/var", "/var/lib", "/var/www"}
 
 # What the dashboard takes for a prefix. Of these only the dot means something in a regular expression.
 _SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*")
@@ -131,6 +136,8 @@ class Choices:
         viewers: how many shall look at once; None leaves the pool and the guard as they are.
         pool: directives to be written for them; None where there is nothing to change.
         max_request_workers: Apache's, if it is known: the dashboard can't ask for it.
+        record: one of RECORDS; None leaves it to the dashboard.
+        state_dir: the directory to record in; None for the usual one.
         in_place: give values by Define, to be edited at the top of the file.
 
     Raises:
@@ -159,10 +166,12 @@ class Choices:
     viewers: int | None = None
     pool: Pool | None = None
     max_request_workers: int | None = None
+    record: str | None = None
+    state_dir: str | None = None
     in_place: bool = False
 
     def __post_init__(self) -> None:
-        for check in (_check_place, _check_proxy, _check_backends, _check_express):
+        for check in (_check_place, _check_proxy, _check_backends, _check_record, _check_express):
             check(self)
 
     @property
@@ -182,6 +191,10 @@ class Choices:
             chosen["max_request_workers"] = self.max_request_workers
         if self.viewers is not None:
             chosen["max_viewers"] = self.viewers
+        if self.record is not None:
+            chosen["record"] = self.record
+        if self.state_dir is not None:
+            chosen["state_dir"] = self.state_dir
         return chosen
 
     @property
@@ -190,6 +203,13 @@ class Choices:
         return tuple(
             f"{ENVIRONMENT_PREFIX}{name.upper()}={self.settings[name]}" for name in self.settings
         )
+
+    @property
+    def records_in(self) -> str | None:
+        """The directory of the system that it is meant to record in; None where it records nothing."""
+        if self.listen is None or self.record == "off":
+            return None
+        return self.state_dir or DIRECTORY
 
     @property
     def prefix(self) -> str:
@@ -226,6 +246,17 @@ def parse_path(option: str, text: str) -> str:
     if "${" in text:
         refuse(option, text, "Apache would take ${ for a variable")
     return text
+
+
+def parse_state_dir(text: str) -> str:
+    """Return a directory to record in, without a closing slash."""
+    path = text.rstrip("/")
+    if path in SYSTEM:
+        refuse("--state-dir", text, f"a directory of its own, such as {DIRECTORY}")
+    # It comes to stand in scripts, in units and in tmpfiles.d, each of which has its own quoting.
+    if not _SOCKET.fullmatch(path) or ".." in path.split("/") or len(path) > TEXT_LENGTH:
+        refuse("--state-dir", text, "an absolute path of letters, digits and . _ / + @ : -")
+    return path
 
 
 def parse_listen(text: str) -> Address | None:
@@ -436,6 +467,14 @@ def _check_backends(choices: Choices) -> None:
         raise UsageError(
             "--user with a unix socket needs --group: Apache's own, which connects to the socket"
         )
+
+
+def _check_record(choices: Choices) -> None:
+    if choices.listen is None and (choices.record or choices.state_dir):
+        option = "--record" if choices.record else "--state-dir"
+        raise UsageError(f"{option} has no effect with --listen none: there is no dashboard to record")
+    if choices.record == "off" and choices.state_dir is not None:
+        raise UsageError("--state-dir has no effect with --record off: choose one")
 
 
 def _same(listen: Address, member: Member) -> bool:

@@ -19,6 +19,7 @@ from mod_wsgi_dashboard.apacheconf.choices import Choices, Pool, Version
 from mod_wsgi_dashboard.apacheconf.directives import Configuration
 from mod_wsgi_dashboard.apacheconf.httpd import Httpd, read_httpd
 from mod_wsgi_dashboard.apacheconf.rules import RULES
+from mod_wsgi_dashboard.apacheconf.state_directory import DIRECTORY
 from mod_wsgi_dashboard.core.errors import UsageError
 from mod_wsgi_dashboard.settings import Settings, TcpAddress, UnixAddress
 
@@ -143,6 +144,13 @@ def _add_process(parser: argparse.ArgumentParser) -> None:
     add("--user", metavar="NAME", help="user of the process (Apache's)")
     add("--group", metavar="NAME", help="group of the process (Apache's)")
     add("--viewers", metavar="N", help="make room in Apache's pool for so many at once")
+    add(
+        "--record",
+        choices=choose.RECORDS,
+        help="what it keeps on disk: whole samples (full, the default), letters and numbers alone"
+        " (states), or nothing",
+    )
+    add("--state-dir", metavar="DIR", help=f"where to ({DIRECTORY}; express: below the user's home)")
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -247,6 +255,8 @@ def make_choices(options: argparse.Namespace, server: Server) -> Choices:
         viewers=viewers,
         pool=pool,
         max_request_workers=workers,
+        record=options.record,
+        state_dir=choose.parse_state_dir(options.state_dir) if options.state_dir else None,
     )
     if made.script_kind == "written" and options.target == "vhost" and not made.settings:
         # Nothing to be said in a script of its own.
@@ -277,6 +287,11 @@ def remarks(options: argparse.Namespace, choices: Choices, server: Server) -> It
         yield (
             f"The directory of {choices.listen.path} must be there before Apache starts: writable for"
             " the dashboard's user, and closed to others"
+        )
+    if choices.state_dir is not None and not targets.makes_state_directory(choices):
+        yield (
+            f"The directory {choices.state_dir} must be there before Apache starts: writable for the"
+            " dashboard's user, and closed to others"
         )
     if choices.inside_vhost:
         yield "At server scope, outside of virtual hosts, put: ExtendedStatus On"

@@ -10,6 +10,7 @@ Source: proc(5), acl(5), path_resolution(7).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import grp
 import ipaddress
@@ -285,6 +286,25 @@ def mapped_files(pid: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(files))
 
 
+def open_files(pid: int) -> tuple[str, ...]:
+    """Return the files that a process has open, each once; () when that may not be seen.
+
+    Paths are those that the process itself sees, which may have another /tmp.
+    """
+    return tuple(dict.fromkeys(target for target in _descriptors(pid) if target.startswith("/")))
+
+
+def _descriptors(pid: int) -> Iterator[str]:
+    """Yield what the descriptors of a process lead to: a path, or "socket:[INODE]"."""
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return
+    for name in names:
+        with contextlib.suppress(OSError):
+            yield os.readlink(f"/proc/{pid}/fd/{name}")
+
+
 def environment(pid: int) -> dict[str, str]:
     """Return the environment with which a process began; {} when that may not be seen."""
     data = _read(Path(f"/proc/{pid}/environ"), PROC_BYTES) or b""
@@ -337,15 +357,7 @@ def _socket_pids() -> dict[int, int]:
     """Return the lowest pid that has each socket open, by the socket's inode."""
     pids: dict[int, int] = {}
     for pid in _pids():
-        try:
-            descriptors = os.listdir(f"/proc/{pid}/fd")
-        except OSError:
-            continue
-        for descriptor in descriptors:
-            try:
-                target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
-            except OSError:
-                continue
+        for target in _descriptors(pid):
             if target.startswith("socket:["):
                 pids.setdefault(int(target[8:-1]), pid)
     return pids

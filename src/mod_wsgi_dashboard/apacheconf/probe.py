@@ -22,6 +22,8 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from mod_wsgi_dashboard import __version__
 from mod_wsgi_dashboard.apacheconf.findings import Finding, error, note, warning
+from mod_wsgi_dashboard.apacheconf.rules import RULES
+from mod_wsgi_dashboard.apacheconf.state_directory import FAILED
 from mod_wsgi_dashboard.apacheconf.visitor import (
     ASSET,
     DEFAULT_PORTS,
@@ -353,6 +355,8 @@ def _hear(found: list[Finding], evidence: str, failure: str | None, notices: Seq
         if "ExtendedStatus" in notice:
             what = "Apache keeps no requests, times or counts: ExtendedStatus is off."
             _add(found, error("extended-status", what, evidence, fix="ExtendedStatus On"))
+        elif notice.startswith(FAILED):
+            _add(found, warning("recording", f"{FAILED}.", clean(notice), fix=RULES["recording"].fix))
         else:
             _add(found, note("url-frame", "The dashboard says that something is amiss.", clean(notice)))
 

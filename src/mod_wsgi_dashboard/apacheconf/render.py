@@ -16,6 +16,7 @@ from mod_wsgi_dashboard.apacheconf.choices import Access, Choices, Member
 from mod_wsgi_dashboard.apacheconf.defines import define_blocks, defined
 from mod_wsgi_dashboard.apacheconf.lines import INDENT, comment, indented, quoted
 from mod_wsgi_dashboard.apacheconf.rules import RULES
+from mod_wsgi_dashboard.apacheconf.state_directory import making
 from mod_wsgi_dashboard.settings import TcpAddress, UnixAddress
 
 GROUP = "dashboard"
@@ -267,6 +268,8 @@ def _process(choices: Choices) -> list[list[str]]:
             f"Its settings are not in this file. In Apache's environment, or in the script:"
             f" {' '.join(choices.environment)}"
         )
+    if choices.target == "vhost":
+        lines += _recording(choices)
     home = defined(choices, "PYTHON_HOME", choices.python_home)
     account_text = "".join(f" {word}" for word in account)
     lines += [
@@ -277,6 +280,20 @@ def _process(choices: Choices) -> list[list[str]]:
         f" process-group={GROUP} application-group=%{{GLOBAL}}",
     ]
     return [lines]
+
+
+def _recording(choices: Choices) -> list[str]:
+    """Return what is said about the directory of the recording; other targets make it."""
+    directory = choices.records_in
+    if directory is None:
+        return []
+    others = ""
+    if choices.state_dir is None:
+        others = ", else below its user's home or in /var/tmp, which may end with Apache"
+    # The user of Red Hat's Apache is another one.
+    red_hat = "" if choices.user else " (Red Hat: -o apache)"
+    words = f"It records in {directory}, where its user may write there{others}. To make it{red_hat}:"
+    return [*comment(words), f"#   {making(choices.user or 'www-data', directory)}"]
 
 
 def _backends(choices: Choices) -> list[list[str]]:

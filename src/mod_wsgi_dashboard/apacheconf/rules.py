@@ -204,6 +204,18 @@ _RULES = (
         "The log's last error says what ends it; `LogLevel wsgi:info` shows silent exits, too.",
         IMPORT,
     ),
+    Rule(
+        "recording",
+        "sidecar",
+        "The dashboard can't record, or not for long",
+        "The page says that nothing is recorded; or its history is gone after a restart of Apache.",
+        "It records in the first directory of several that its user may write to. Where there is no"
+        " better one, that is in /var/tmp, which systemd is documented to empty when Apache stops, with"
+        " PrivateTmp=, as distributions have it.",
+        "`install -d -m 0700 -o www-data /var/lib/mod_wsgi-dashboard` (Red Hat: `-o apache`), or the"
+        " setting `state_dir`; then `apachectl graceful`.",
+        "https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#PrivateTmp=",
+    ),
     # The way to it through Apache
     Rule(
         "proxy-modules",

@@ -23,11 +23,23 @@ ANSWER_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """How a dashboard records: "recording", "off" or "failed", and its sentence on what is wrong."""
+
+    state: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What a dashboard said of itself; or why there is no answer, with the address in it."""
+    """What a dashboard said of itself; or why there is no answer, with the address in it.
+
+    `recording` is None where it doesn't say, as an older one.
+    """
 
     findings: tuple[Finding, ...] = ()
     problem: str | None = None
+    recording: Recording | None = None
 
 
 class _Found(msgspec.Struct):
@@ -56,7 +68,7 @@ class _UnixConnection(http.client.HTTPConnection):
 def ask(address: str) -> Answer:
     """Return what the dashboard at an address, "127.0.0.1:8765" or "unix:/path", says of itself."""
     try:
-        return Answer(_asked(address))
+        return _asked(address)
     except PermissionError:
         # Another user's socket: root would know.
         return Answer()
@@ -69,7 +81,7 @@ def ask(address: str) -> Answer:
         return Answer(problem=f"{address}: {error}")
 
 
-def _asked(address: str) -> tuple[Finding, ...]:
+def _asked(address: str) -> Answer:
     if address.startswith("unix:"):
         connection: http.client.HTTPConnection = _UnixConnection(address.removeprefix("unix:"))
     else:
@@ -77,15 +89,36 @@ def _asked(address: str) -> tuple[Finding, ...]:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         connection = http.client.HTTPConnection(host, int(port), timeout=ANSWER_SECONDS)
     try:
-        connection.request("GET", "/api/v1/doctor")
-        response = connection.getresponse()
-        body = response.read(ANSWER_BYTES)
+        return Answer(_findings(connection), recording=_recording(connection))
     finally:
         connection.close()
+
+
+def _get(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes]:
+    connection.request("GET", path)
+    response = connection.getresponse()
+    body = response.read(ANSWER_BYTES)
+    # What is left of a longer answer is not the next one's beginning.
+    if not response.isclosed():
+        connection.close()
+    return response.status, body
+
+
+def _recording(connection: http.client.HTTPConnection) -> Recording | None:
+    """Return how it records; None for whatever is no answer to that."""
+    try:
+        status, body = _get(connection, "/api/v1/recording")
+        return msgspec.json.decode(body, type=Recording) if status == 200 else None
+    except (OSError, http.client.HTTPException, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _findings(connection: http.client.HTTPConnection) -> tuple[Finding, ...]:
+    status, body = _get(connection, "/api/v1/doctor")
     try:
         told = msgspec.json.decode(body, type=_Body)
     except msgspec.MsgspecError:
-        raise DashboardError(f"what answers there ({response.status}) is no dashboard") from None
+        raise DashboardError(f"what answers there ({status}) is no dashboard") from None
     return tuple(
         Finding(
             check=one.check, severity=one.severity, what=one.what, evidence=(*one.evidence,), fix=one.fix

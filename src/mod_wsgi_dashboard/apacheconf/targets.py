@@ -4,8 +4,8 @@ Owns the places and habits of Debian, of Red Hat and its kin, and of mod_wsgi-ex
 files, writer.py writes them. The text of the configuration is render.py's.
 
 SELinux: types and booleans are those of Fedora's policy (selinux-policy, apache.te and apache.fc),
-where `/run/mod_.*` is httpd_var_run_t already, and httpd_t may bind to ports of type http_port_t. They
-were read there, not tried.
+where `/run/mod_.*` is httpd_var_run_t already, httpd_t may bind to ports of type http_port_t, and write
+and map files of type httpd_var_lib_t, which var_lib_t doesn't let it. They were read there, not tried.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from mod_wsgi_dashboard.apacheconf.render import (
     nokeepalive,
     render,
 )
+from mod_wsgi_dashboard.apacheconf.state_directory import MODE, VARIABLE
 from mod_wsgi_dashboard.settings import TcpAddress, UnixAddress
 
 NAME = "mod_wsgi-dashboard"
@@ -112,6 +113,11 @@ def makes_directory(choices: Choices) -> bool:
     return choices.target in DISTRIBUTIONS and _run_directory(choices) is not None
 
 
+def makes_state_directory(choices: Choices) -> bool:
+    """Return whether the plan sees to the directory of the recording."""
+    return choices.target in DISTRIBUTIONS and _state_directory(choices) is not None
+
+
 def express(choices: Choices) -> str:
     """Return a shell script that starts mod_wsgi-express with the dashboard."""
     location = _express_modules(choices)
@@ -128,8 +134,13 @@ def express(choices: Choices) -> str:
             f'RedirectMatch 301 "^{bare}$" "{choices.mount}"',
             *location,
         ]
-    # Nothing in these values needs quotes: numbers, and a listener of few characters.
+    # Nothing in these values needs quotes: numbers, and paths of few kinds of characters.
     environment = [f"export {setting}" for setting in choices.environment]
+    if choices.records_in is not None and choices.state_dir is None:
+        environment += comment(
+            f"The dashboard records below ~/.local/state of its user, or in /var/tmp. {VARIABLE} names"
+            " another directory."
+        )
     return "\n".join(
         [
             "#!/bin/sh",
@@ -206,14 +217,28 @@ def _files(choices: Choices) -> Iterator[File]:
         yield File(choices.script, service_script(choices))
     elif choices.settings:
         yield File(f"/etc/systemd/system/{place.service}.service.d/{NAME}.conf", _drop_in(choices))
-    directory = _run_directory(choices)
-    if directory is not None:
-        user, group = choices.user or place.user, choices.group or place.group
-        words = comment(
+    directories = list(_directories(choices))
+    if directories:
+        yield File(f"/etc/tmpfiles.d/{NAME}.conf", "\n".join([*directories, ""]))
+
+
+def _directories(choices: Choices) -> Iterator[str]:
+    """Yield the lines of tmpfiles.d that make the dashboard's directories."""
+    place = DISTRIBUTIONS[choices.target]
+    user, group = choices.user or place.user, choices.group or place.group
+    account = f"{user.lstrip('#')} {group.lstrip('#')}"
+    run, state = _run_directory(choices), _state_directory(choices)
+    if run is not None:
+        yield from comment(
             "/run is empty after a boot. The dashboard makes its socket here; Apache's group connects."
         )
-        line = f"d {directory} 0750 {user.lstrip('#')} {group.lstrip('#')}"
-        yield File(f"/etc/tmpfiles.d/{NAME}.conf", "\n".join([*words, line, ""]))
+        yield f"d {run} 0750 {account}"
+    if state is not None:
+        yield from comment(
+            "The dashboard records here what each worker does. No age: it keeps to its bounds itself"
+            " (record_bytes)."
+        )
+        yield f"d {state} {MODE} {account} -"
 
 
 def _drop_in(choices: Choices) -> str:
@@ -223,16 +248,26 @@ def _drop_in(choices: Choices) -> str:
     return "\n".join([*lines, ""])
 
 
-def _run_directory(choices: Choices) -> str | None:
-    """Return the socket's directory, if it is below /run and the dashboard's own by its name.
+def _state_directory(choices: Choices) -> str | None:
+    """Return the directory of the recording, if it is the dashboard's own by its name."""
+    directory = choices.records_in
+    return directory if directory is not None and _is_own(directory) else None
+
+
+def _is_own(directory: str) -> bool:
+    """Return whether a directory is the dashboard's by its name.
 
     systemd-tmpfiles would change the owner of somebody else's directory, too.
     """
+    return "dashboard" in directory.rpartition("/")[2]
+
+
+def _run_directory(choices: Choices) -> str | None:
+    """Return the socket's directory, if it is below /run and the dashboard's own by its name."""
     if not isinstance(choices.listen, UnixAddress):
         return None
     directory = choices.listen.path.rpartition("/")[0]
-    own = "dashboard" in directory.rpartition("/")[2]
-    return directory if own and directory.startswith(("/run/", "/var/run/")) else None
+    return directory if _is_own(directory) and directory.startswith(("/run/", "/var/run/")) else None
 
 
 def _commands(choices: Choices) -> Iterator[str]:
@@ -240,8 +275,10 @@ def _commands(choices: Choices) -> Iterator[str]:
     yield from _modules(choices)
     if choices.target == "rhel":
         yield from _selinux(choices)
-    if _run_directory(choices) is not None:
+    if _run_directory(choices) is not None or _state_directory(choices) is not None:
         yield f"systemd-tmpfiles --create /etc/tmpfiles.d/{NAME}.conf"
+    if choices.target == "rhel" and choices.records_in is not None:
+        yield f"restorecon -R {choices.records_in}"
     if choices.script_kind != "written" and choices.settings:
         yield "systemctl daemon-reload"
     if choices.target == "debian":
@@ -278,6 +315,8 @@ def _selinux(choices: Choices) -> Iterator[str]:
             yield f"restorecon -R {directory}"
         elif not directory.startswith(("/run/mod_", "/run/httpd")):
             yield "# SELinux has labels for Apache in /run/mod_* and /run/httpd*: put the socket there"
+    if choices.records_in is not None:
+        yield f"semanage fcontext -a -t httpd_var_lib_t '{choices.records_in}(/.*)?'"
     if choices.listen is not None:
         home = choices.python_home.rstrip("/")
         if not home.startswith(("/opt/", "/usr/")):

@@ -9,7 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mod_wsgi_dashboard.apacheconf.checks import Check, sidecar_python, sidecar_running
+from mod_wsgi_dashboard.apacheconf.checks import (
+    Check,
+    sidecar_python,
+    sidecar_recording,
+    sidecar_running,
+)
 from mod_wsgi_dashboard.apacheconf.checks.sidecar_answer import not_running
 from mod_wsgi_dashboard.apacheconf.checks.sidecar_fixes import group_with, unquoted, with_option
 from mod_wsgi_dashboard.apacheconf.checks.sidecar_setting import setting
@@ -283,4 +288,5 @@ CHECKS: dict[str, Check] = {
     "duplicate-group": duplicate_group,
     "respawn-loop": sidecar_running.respawn_loop,
     "not-running": not_running,
+    "recording": sidecar_recording.recording,
 }
