@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import stat
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,18 @@ from typing import Any
 import pytest
 
 pytest_plugins = ["tests.browser.pages"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keep the recordings of all dashboards that tests start out of the user's own directories."""
+    directory = tmp_path_factory.mktemp("recordings")
+    # Apache's user has to get there, too.
+    for parent in (directory, *directory.parents[:2]):
+        parent.chmod(0o777 | stat.S_ISVTX if parent == directory else 0o755)
+    os.environ["STATE_DIRECTORY"] = str(directory)
+    return directory
+
 
 Metrics = dict[str, Any]
 

@@ -148,9 +148,9 @@ async def test_readiness_needs_a_fresh_tick(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_nothing_is_read_for_nobody() -> None:
-    """Without a viewer the scoreboard is read once at the start, and then only for who asks."""
+    """Without recorder and viewer the scoreboard is read once at the start, then only for who asks."""
     source = FixedSource()
-    async with serving(source, interval=0.1) as served:
+    async with serving(source, interval=0.1, record="off") as served:
         await asyncio.sleep(0.5)
         at_rest = source.readings
         await fetch(served, "/readyz")

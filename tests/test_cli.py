@@ -40,7 +40,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"mod_wsgi-dashboard {mod_wsgi_dashboard.__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["demo"], ["service-script"], ["config"], ["doctor"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["demo"], ["service-script"], ["config"], ["doctor"], ["export"], ["replay"], ["what-if"]],
+)
 def test_help_has_an_example(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Every command's --help ends with an example."""
     with pytest.raises(SystemExit) as ended:

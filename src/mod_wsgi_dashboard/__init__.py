@@ -10,10 +10,15 @@ The tree of modules is the path of a sample, from Apache's scoreboard to a viewe
     core.encoder    samples to frames; core.decoder: frames to samples
     poller          the tick: read, derive, hand on
     hub             the same bytes to every viewer, and no viewer in another's way
+    recorder        the same bytes to the disk: tape writes the file, recording reads it
+    archive         what may be asked of the recording; history_api and export_api over HTTP
     app             page, WebSocket, API, health; behind the checks of middlewares
     service         listen, run, go quickly; service_script is what Apache imports
 
 client watches a dashboard from another program.
+core.events finds what happened between samples, core.history makes numbers over time of them.
+incident makes a file of a range, unpacking checks one; local_recordings, instants, incident_command
+and what_if are the commands on recordings.
 settings holds every setting, supervisor keeps background tasks running, cli is the command.
 Imports point down this path; core knows no I/O, no clock and no framework.
 """

@@ -21,17 +21,28 @@ from pathlib import Path
 import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from mod_wsgi_dashboard import __version__, doctor_page, middlewares, selfcheck
+from mod_wsgi_dashboard import (
+    __version__,
+    doctor_page,
+    export_api,
+    history_api,
+    middlewares,
+    selfcheck,
+)
 from mod_wsgi_dashboard.apacheconf import report
 from mod_wsgi_dashboard.apacheconf.findings import Finding
+from mod_wsgi_dashboard.archive import Archive
 from mod_wsgi_dashboard.core import encoder, wire
 from mod_wsgi_dashboard.core.guard import Guard
 from mod_wsgi_dashboard.core.rates import Reading
 from mod_wsgi_dashboard.hub import Encoder, Hub, Kind, Viewer
 from mod_wsgi_dashboard.poller import Poller
+from mod_wsgi_dashboard.recorder import Recorder, choose_path
+from mod_wsgi_dashboard.recording import Recording, RecordingError
 from mod_wsgi_dashboard.settings import Settings
 from mod_wsgi_dashboard.sources import Source
 from mod_wsgi_dashboard.supervisor import Supervisor
+from mod_wsgi_dashboard.tape import TapeError
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +100,9 @@ class Connection:
 class Dashboard:
     """What the handlers of one application share."""
 
-    def __init__(self, settings: Settings, source: Source) -> None:
+    def __init__(self, settings: Settings, source: Source | None, archive: Archive) -> None:
         self.settings = settings
+        self.archive = archive
         self.supervisor = Supervisor()
         self.guard = Guard(reserve=settings.reserve_workers, max_viewers=settings.max_viewers)
         self.hub = Hub(_make_encoder, stall_timeout=settings.stall_timeout, heartbeat=settings.heartbeat)
@@ -102,19 +114,68 @@ class Dashboard:
         self.started_at = time.monotonic()
         self.surroundings = selfcheck.look_around(settings)
         self._payload: bytes | None = None
-        self.poller = Poller(
+        # In a replay there is nothing to read.
+        self.poller = None if source is None else self._make_poller(source)
+
+    def _make_poller(self, source: Source) -> Poller:
+        wanted = self.hub.occupied
+        if self.settings.record != "off":
+            wanted = asyncio.Event()
+            wanted.set()
+        return Poller(
             source,
-            settings,
-            wanted=self.hub.occupied,
+            self.settings,
+            wanted=wanted,
             publish=self.publish,
             viewers=self._count_viewers,
-            notices=lambda: self.supervisor.notices,
+            notices=self._notices,
         )
 
     def publish(self, latest: wire.Sample | wire.Failure) -> None:
-        """Make `latest` what every viewer and the API get."""
+        """Make `latest` what every viewer and the API get, and have it recorded."""
         self.latest, self._payload = latest, None
         self.hub.publish(latest)
+        recorder = self.archive.recorder
+        if recorder is not None:
+            recorder.take(latest)
+
+    def _notices(self) -> list[str]:
+        problem = self.archive.status.problem
+        return [*self.supervisor.notices, *([] if problem is None else [problem])]
+
+    def refresh(self) -> None:
+        """Read the scoreboard, unless it was read within the last interval."""
+        if self.poller is not None:
+            self.poller.refresh()
+
+    async def watch(self) -> None:
+        """Read the scoreboard at each tick, for ever."""
+        if self.poller is not None:
+            await self.poller.run()
+        self.publish(await self.archive.read(_newest_sample))
+        await asyncio.Event().wait()
+
+    @contextlib.asynccontextmanager
+    async def recording(self) -> AsyncIterator[None]:
+        """Record while in the context, as the settings say; whatever is wrong, the rest works."""
+        settings = self.settings
+        if settings.record != "off" and self.poller is not None:
+            try:
+                path = await asyncio.to_thread(choose_path, settings)
+            except TapeError as error:
+                log.error("nothing is recorded: %s", error)
+                self.archive.give_up(f"Nothing is recorded. {error}")
+            else:
+                chain = self.hub.keep(Kind(settings.record, compressed=True))
+                recorder = Recorder(path, settings, chain)
+                recorder.start()
+                self.archive.attach(recorder)
+        try:
+            yield
+        finally:
+            self.archive.close()
+            if self.archive.recorder is not None:
+                await asyncio.to_thread(self.archive.recorder.close)
 
     @property
     def payload(self) -> bytes:
@@ -172,7 +233,18 @@ class Dashboard:
     @property
     def fresh(self) -> bool:
         """Whether the last tick is as young as it should be."""
-        return self.poller.age <= max(FRESH_INTERVALS * self.settings.interval, FRESH_SECONDS)
+        limit = max(FRESH_INTERVALS * self.settings.interval, FRESH_SECONDS)
+        return self.poller is None or self.poller.age <= limit
+
+
+def _newest_sample(recording: Recording) -> wire.Sample | wire.Failure:
+    """Return the last that was recorded, as if it were now, with nobody else looking."""
+    until = recording.extent().until or 0.0
+    latest = recording.sample_at(int(until * 1000))
+    if latest is None:
+        raise RecordingError("the recording holds no whole sample")
+    viewers = wire.ViewerCount(connected=0, limit=latest.viewers.limit)
+    return msgspec.structs.replace(latest, viewers=viewers, notices=[])
 
 
 def _make_encoder(name: str) -> Encoder:
@@ -189,12 +261,30 @@ INDEX = web.AppKey("mod_wsgi_dashboard.index", str)
 def create_app(settings: Settings, source: Source) -> web.Application:
     """Return the dashboard as an aiohttp application.
 
-    The scoreboard is read once at the start, and then while there are viewers, or when the API is
-    asked. As a sub-application (`app.add_subapp("/metrics", create_app(...))`) its page is at
-    `/metrics/`.
+    The scoreboard is read at each tick and recorded; with `record = off` it is read once at the start,
+    and then while there are viewers, or when the API is asked. As a sub-application
+    (`app.add_subapp("/metrics", create_app(...))`) its page is at `/metrics/`.
     """
+    return _create(settings, Dashboard(settings, source, Archive()))
+
+
+def create_replay(settings: Settings, path: Path, name: str) -> web.Application:
+    """Return the dashboard on a recording, without any Apache.
+
+    Args:
+        settings: who may ask.
+        path: the recording, which nobody writes to any more.
+        name: what the page calls it.
+    """
+    return _create(settings, Dashboard(settings, None, Archive(path, replay=name)))
+
+
+def _create(settings: Settings, dashboard: Dashboard) -> web.Application:
     app = web.Application(middlewares=[middlewares.admission(settings)])
-    app[DASHBOARD] = Dashboard(settings, source)
+    app[DASHBOARD] = dashboard
+    app[history_api.ARCHIVE] = dashboard.archive
+    app[history_api.SETTINGS] = settings
+    app[export_api.WRITING] = asyncio.Lock()
     web_root = Path(str(resources.files("mod_wsgi_dashboard"))) / "_web"
     app[ASSETS] = {path.name: path for path in web_root.glob("assets/*")}
     app[INDEX] = _read_index(web_root / "index.html")
@@ -203,6 +293,8 @@ def create_app(settings: Settings, source: Source) -> web.Application:
             web.get("/", _index),
             web.get("/ws", _websocket),
             web.get("/api/v1/snapshot", _snapshot),
+            *history_api.routes(),
+            *export_api.routes(),
             web.get("/api/v1/doctor", _doctor_data),
             web.get("/doctor", _doctor),
             web.get(f"/{doctor_page.STYLE_NAME}", _doctor_style),
@@ -220,8 +312,9 @@ def create_app(settings: Settings, source: Source) -> web.Application:
 async def _background(app: web.Application) -> AsyncIterator[None]:
     dashboard = app[DASHBOARD]
     async with (
+        dashboard.recording(),
         dashboard.supervisor.running("fan-out", dashboard.hub.run),
-        dashboard.supervisor.running("poller", dashboard.poller.run),
+        dashboard.supervisor.running("poller", dashboard.watch),
     ):
         yield
 
@@ -260,7 +353,7 @@ async def _asset(request: web.Request) -> web.StreamResponse:
 
 async def _snapshot(request: web.Request) -> web.Response:
     dashboard = request.app[DASHBOARD]
-    dashboard.poller.refresh()
+    dashboard.refresh()
     latest = dashboard.latest
     if latest is None:
         return middlewares.problem(503, "The scoreboard was not read yet.", {"Retry-After": "1"})
@@ -280,9 +373,15 @@ async def _snapshot(request: web.Request) -> web.Response:
 
 def _examine(request: web.Request) -> list[Finding]:
     dashboard = request.app[DASHBOARD]
-    dashboard.poller.refresh()
+    dashboard.refresh()
+    recorder = dashboard.archive.recorder
     return selfcheck.examine(
-        dashboard.surroundings, dashboard.settings, dashboard.latest, request.headers
+        dashboard.surroundings,
+        dashboard.settings,
+        dashboard.latest,
+        request.headers,
+        recording=dashboard.archive.status,
+        recorded_to=None if recorder is None else recorder.path,
     )
 
 
@@ -318,7 +417,7 @@ async def _websocket(request: web.Request) -> web.StreamResponse:
     # A window smaller than ours can't take our compressed frames; plain ones are always legal.
     kind = wish._replace(compressed=socket.compress == zlib.MAX_WBITS)
     held = middlewares.came_through_apache(request)
-    dashboard.poller.refresh()
+    dashboard.refresh()
     refusal = dashboard.guard.refusal(
         connected=len(dashboard.hub), held=dashboard.holding, through_apache=held
     )
@@ -383,7 +482,7 @@ async def _healthz(request: web.Request) -> web.Response:
 async def _readyz(request: web.Request) -> web.Response:
     dashboard = request.app[DASHBOARD]
     if not dashboard.hub.occupied.is_set():
-        dashboard.poller.refresh()
+        dashboard.refresh()
     latest = dashboard.latest
     if latest is None or not dashboard.fresh:
         return middlewares.problem(503, "The scoreboard was not read lately.", {"Retry-After": "1"})

@@ -9,28 +9,61 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import logging
+import os
+import re
 import signal
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from mod_wsgi_dashboard import __version__
 from mod_wsgi_dashboard.core.errors import DashboardError, UsageError
 
+if TYPE_CHECKING:
+    from mod_wsgi_dashboard.incident_command import Make
+    from mod_wsgi_dashboard.settings import Settings
+
 DEMO_UPTIME = 120.0
+
+# What a shell says of a command that a signal has ended: SIGINT, SIGPIPE.
+INTERRUPTED, NOBODY_READS = 128 + 2, 128 + 13
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(list(_joined(sys.argv[1:] if arguments is None else arguments)))
     try:
         status: int = options.run(options)
+        sys.stdout.flush()
     except (DashboardError, ValueError) as error:
         print(f"mod_wsgi-dashboard: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python would complain once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
     return status
+
+
+def _joined(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield arguments; an instant such as -20m as a part of its option, or argparse takes it for one."""
+    left = iter(arguments)
+    for argument in left:
+        if argument not in ("--from", "--to"):
+            yield argument
+            continue
+        value = next(left, None)
+        if value is not None and re.match(r"-\d", value):
+            yield f"{argument}={value}"
+        else:
+            yield from (argument,) if value is None else (argument, value)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     script.set_defaults(run=_service_script)
     _add_apacheconf(commands)
+    _add_recordings(commands)
     return parser
 
 
@@ -85,6 +119,13 @@ def _add_apacheconf(commands: argparse._SubParsersAction[argparse.ArgumentParser
     doctor_command.add_to(commands)
 
 
+def _add_recordings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from mod_wsgi_dashboard import incident_command, what_if
+
+    incident_command.add_to(commands, _serve)
+    what_if.add_to(commands)
+
+
 def _service_script(_options: argparse.Namespace) -> int:
     print(resources.files("mod_wsgi_dashboard") / "service_script.py")
     return 0
@@ -98,20 +139,13 @@ def _demo(options: argparse.Namespace) -> int:
         for name, description in SCENARIOS.items():
             print(f"{name:{width}}  {description}")
         return 0
-    logging.basicConfig(
-        level=logging.INFO if options.verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    with contextlib.suppress(KeyboardInterrupt):
-        return asyncio.run(_serve_demo(options))
-    return 0
+    return _serve_demo(options)
 
 
-async def _serve_demo(options: argparse.Namespace) -> int:
+def _serve_demo(options: argparse.Namespace) -> int:
     import time
 
     from mod_wsgi_dashboard.app import create_app
-    from mod_wsgi_dashboard.service import listening, make_runner
     from mod_wsgi_dashboard.settings import Settings, TcpAddress
     from mod_wsgi_dashboard.simulator import Simulator
     from mod_wsgi_dashboard.sources import SimulatorSource
@@ -125,15 +159,41 @@ async def _serve_demo(options: argparse.Namespace) -> int:
         start_at=time.time() - DEMO_UPTIME,
     )
     settings = Settings.load(listen=str(TcpAddress(options.host, options.port)))
+    with contextlib.ExitStack() as stack:
+        if settings.record != "off" and settings.state_dir is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mod_wsgi-dashboard-"))
+            settings = dataclasses.replace(settings, state_dir=folder)
+        return _serve(
+            lambda: create_app(settings, SimulatorSource(simulator)),
+            settings,
+            f"Simulated Apache ({options.scenario})",
+            verbose=options.verbose,
+        )
+
+
+def _serve(make: Make, settings: Settings, title: str, *, verbose: bool) -> int:
+    """Serve an application until Ctrl-C or SIGTERM comes."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve_until_stopped(make, settings, title))
+    return 0
+
+
+async def _serve_until_stopped(make: Make, settings: Settings, title: str) -> None:
+    from mod_wsgi_dashboard.service import listening, make_runner
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    runner = make_runner(create_app(settings, SimulatorSource(simulator)))
+    runner = make_runner(make())
     await runner.setup()
     try:
         async with listening(runner, settings) as address:
-            print(f"Simulated Apache ({options.scenario}): {address}  (Ctrl-C ends it)", flush=True)
+            print(f"{title}: {address}  (Ctrl-C ends it)", flush=True)
             await stop.wait()
     except OSError as error:
         raise DashboardError(
@@ -141,7 +201,6 @@ async def _serve_demo(options: argparse.Namespace) -> int:
         ) from None
     finally:
         await runner.cleanup()
-    return 0
 
 
 if __name__ == "__main__":

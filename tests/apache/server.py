@@ -134,12 +134,15 @@ class Server:
         self.root.chmod(0o755)
         self.port, self.dashboard_port = free_ports(2)
         self.socket_path = self.root / "socket" / "dashboard.sock"
+        self.state_directory = self.root / "state"
         self.environment = {
             "PATH": f"{VENV / 'bin'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             # As in Debian's envvars: what is right must be right under it, too.
             "LANG": "C",
             MARK: uuid.uuid4().hex,
             "MOD_WSGI_DASHBOARD_LISTEN": self.listen,
+            # As systemd's StateDirectory= says it.
+            "STATE_DIRECTORY": str(self.state_directory),
         }
         for name, value in (settings or {}).items():
             self.environment[f"MOD_WSGI_DASHBOARD_{name.upper()}"] = value
@@ -386,9 +389,10 @@ class Server:
         static = self.root / "static"
         static.mkdir(exist_ok=True)
         (static / "hello.txt").write_text("hello\n", encoding="utf-8")
-        self.socket_path.parent.mkdir(mode=0o750, exist_ok=True)
-        if os.geteuid() == 0:
-            shutil.chown(self.socket_path.parent, APACHE_USER, APACHE_USER)
+        for directory in (self.socket_path.parent, self.state_directory):
+            directory.mkdir(mode=0o750, exist_ok=True)
+            if os.geteuid() == 0:
+                shutil.chown(directory, APACHE_USER, APACHE_USER)
 
 
 class Apache(Server):
