@@ -57,6 +57,10 @@ def main() -> None:
                     f" {ours_bytes:6.1f} / {plain_bytes:6.1f} MB = 1/{plain_bytes / ours_bytes:.1f}"
                 )
                 if scenario == "calm":
+                    states, states_bytes = record(
+                        Path(folder) / "states.sqlite3", slots, scenario, detail="states"
+                    )
+                    print(f"               record = states: {states:.2f} ms, {states_bytes:.1f} MB")
                     print(f"               a sample at a random instant: {read_samples(path):.1f} ms")
     with tempfile.TemporaryDirectory() as folder:
         print(f"An hour of all series at 1 Hz, read and encoded: {read_hour(Path(folder)):.1f} ms")
@@ -80,11 +84,13 @@ def samples(slots: int, scenario: str) -> Callable[[int], tuple[object, wire.Sam
     return sample
 
 
-def record(path: Path, slots: int, scenario: str) -> tuple[float, float]:
+def record(
+    path: Path, slots: int, scenario: str, *, detail: wire.Detail = "full"
+) -> tuple[float, float]:
     """Return CPU ms a tick, encoder and thread included, and MB an hour of the real recorder."""
-    hub = Hub(lambda detail: Encoder(detail="full"))
-    settings = Settings(state_dir=str(path.parent), record_bytes=1 << 40)
-    recorder = Recorder(path, settings, hub.keep(Kind("full", compressed=True)))
+    hub = Hub(lambda _: Encoder(detail=detail))
+    settings = Settings(state_dir=str(path.parent), record_bytes=1 << 40, record=detail)
+    recorder = Recorder(path, settings, hub.keep(Kind(detail, compressed=True)))
     recorder.start()
     sample = samples(slots, scenario)
     cpu: list[float] = []
@@ -150,7 +156,7 @@ def read_samples(path: Path) -> float:
 def read_hour(folder: Path) -> float:
     """Return the median CPU ms in which an hour of all series is read and made JSON."""
     path = folder / "hour.sqlite3"
-    hub = Hub(lambda detail: Encoder(detail="full"))
+    hub = Hub(lambda _: Encoder())
     settings = Settings(state_dir=str(folder))
     recorder = Recorder(path, settings, hub.keep(Kind("full", compressed=True)))
     recorder.start()

@@ -141,6 +141,8 @@ async def test_history_as_csv_has_the_same_numbers(path: Path) -> None:
         _, plain = await fetch(f"{api}/{question}")
         async with session.get(f"{api}/{question}&format=csv") as answer:
             assert "text/csv" == answer.content_type
+            disposition = answer.headers["Content-Disposition"]
+            assert disposition.startswith("attachment; filename=")
             text = await answer.text()
     assert text.endswith("\r\n")
     rows = list(csv.DictReader(text.splitlines()))

@@ -185,7 +185,10 @@ def _csv(request: web.Request, names: Sequence[str], rows: Iterable[Sequence[obj
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(names)
     writer.writerows([_cell(value) for value in row] for row in rows)
-    return _pack(request, text.getvalue().encode(), "text/csv")
+    response = _pack(request, text.getvalue().encode(), "text/csv")
+    name = request.path.rpartition("/")[2]
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    return response
 
 
 def _pack(request: web.Request, body: bytes, content_type: str, *, status: int = 200) -> web.Response:
