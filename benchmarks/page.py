@@ -1,4 +1,4 @@
-"""What the page costs in a real Chromium: its weight, its first picture, a tick of it, an hour of it.
+"""What the page costs in a real Chromium: its weight, its first picture, a tick, hours of it.
 
 `python -m benchmarks.page`, with `--quick` for a shorter look. Owns what is measured of the page, how,
 and the targets. Ticks are measured in CPU time of the page's main thread: what else runs on the machine
@@ -9,7 +9,6 @@ whole message, indented, into a `<pre>`.
 from __future__ import annotations
 
 import argparse
-import gzip
 import itertools
 import json
 import statistics
@@ -22,14 +21,11 @@ from typing import Any
 
 from playwright.sync_api import Browser, CDPSession, Page
 
-import mod_wsgi_dashboard
-from benchmarks import children, fanout, feed
+from benchmarks import children, fanout, feed, opening, weight
 from benchmarks.children import BenchmarkError
 from benchmarks.feed import Stage
 
-ASSETS = Path(mod_wsgi_dashboard.__file__).parent / "_web" / "assets"
-
-PARTS = ("weight", "loads", "ticks", "hour")
+PARTS = ("weight", "loads", "opening", "ticks", "hour")
 SLOTS = (64, 1600, 6400)
 FEW_AND_MANY = (64, 6400)
 WINDOW = {"width": 1280, "height": 720}
@@ -128,12 +124,12 @@ class Held:
     resident: float
 
 
-def weigh() -> dict[str, int]:
-    """Return the bytes of all scripts and style sheets as they are sent at best, by `gzip -9`."""
-    if not ASSETS.is_dir():
-        raise BenchmarkError("the page is not built: run `make setup`")
-    built = sorted(path for path in ASSETS.iterdir() if path.suffix in (".js", ".css"))
-    return {path.name: len(gzip.compress(path.read_bytes(), 9, mtime=0)) for path in built}
+def weigh() -> dict[str, dict[str, int]]:
+    """Return the bytes of scripts and style sheets: what is loaded at first, and what comes later."""
+    first = weight.first_files()
+    later = [path for path in weight.all_files() if path not in first]
+    parts = {"first": first, "later": later}
+    return {part: {path.name: weight.weigh(path) for path in paths} for part, paths in parts.items()}
 
 
 def load(stage: Stage, browser: Browser, to_send: Sequence[bytes]) -> tuple[float, float]:
@@ -246,13 +242,15 @@ def _renderer_mb(browser: Browser) -> float:
     return max(children.resident_kb(pid) for pid in pids) / 1000
 
 
-def show_weight(weights: Mapping[str, int]) -> None:
+def show_weight(weights: Mapping[str, Mapping[str, int]]) -> None:
     """Print bytes."""
     print("The page's weight, gzip -9")
-    for name, size in weights.items():
-        print(f"  {size:7,} bytes  {name}")
-    total = sum(weights.values())
-    print(f"  {total:7,} bytes in all; target <= {WEIGHT:,}: {_met(total <= WEIGHT)}", flush=True)
+    for part, sizes in weights.items():
+        for name, size in sizes.items():
+            print(f"  {size:7,} bytes  {name}")
+        total = sum(sizes.values())
+        target = f"; target <= {WEIGHT:,}: {_met(total <= WEIGHT)}" if part == "first" else ""
+        print(f"  {total:7,} bytes {part}{target}", flush=True)
 
 
 def show_loads(found: Mapping[int, Sequence[tuple[float, float]]]) -> None:
@@ -335,6 +333,9 @@ def run(arguments: argparse.Namespace) -> None:
         if "loads" in wanted:
             results["loads"] = measure_loads(stage, browser, 3 if arguments.quick else 5)
             show_loads(results["loads"])
+        if "opening" in wanted:
+            loads = 3 if arguments.quick else opening.LOADS
+            results["opening"] = opening.run(browser, loads, opening.WINDOW)
         if "ticks" in wanted:
             results["ticks"] = run_ticks(stage, browser, quick=arguments.quick)
         if "hour" in wanted:

@@ -5,7 +5,11 @@
 import type { GroupKey, Sort } from "./groups";
 import type { Slot } from "./requests";
 
-export const WINDOWS = { "1m": 60, "5m": 300, "15m": 900, all: 3600 } as const;
+/** Seconds; all is what there is. */
+export const WINDOWS = {
+  ...{ "1m": 60, "5m": 300, "15m": 900, "1h": 3600 },
+  ...{ "6h": 21_600, "1d": 86_400, all: Number.POSITIVE_INFINITY },
+} as const;
 export type WindowName = keyof typeof WINDOWS;
 export type Panel = "grid" | "map";
 
@@ -53,9 +57,16 @@ export function read(hash: string): Choices {
   };
 }
 
-/** "#..." with what is not as it is by default; "" if all is. */
-export function write({ window, panel, filter, sort, group, pinned }: Choices): string {
+/** The instant that an address shows (epoch seconds); null for now. */
+export function instantIn(hash: string): number | null {
+  const text = new URLSearchParams(hash.replace(/^#/, "")).get("at") ?? "";
+  return /^\d{1,11}(\.\d{1,6})?$/.test(text) ? Number(text) : null;
+}
+
+/** "#..." with the instant, if it is not now, and what is not as it is by default; "" if all is. */
+export function write({ window, panel, filter, sort, group, pinned }: Choices, at: number | null = null): string {
   const told = new URLSearchParams();
+  if (at !== null) told.set("at", String(Math.round(at * 1000) / 1000));
   if (window !== DEFAULTS.window) told.set("window", window);
   if (panel !== DEFAULTS.panel) told.set("panel", panel);
   if (filter !== "") told.set("filter", filter);

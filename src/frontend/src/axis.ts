@@ -44,7 +44,7 @@ const HOUR = 3600;
 const TIME_STEPS = [
   ...[1, 2, 5, 10, 15, 30],
   ...[1, 2, 5, 10, 15, 30].map((minutes) => minutes * MINUTE),
-  ...[1, 2, 3, 6, 12].map((hours) => hours * HOUR),
+  ...[1, 2, 3, 6, 12, 24].map((hours) => hours * HOUR),
 ];
 const TIME_TICK_PIXELS = 70;
 const VALUE_TICK_PIXELS = 22;
@@ -128,6 +128,13 @@ export function countBefore(values: readonly { readonly at: number }[], at: numb
   return low;
 }
 
+/** The last of a list that passes. */
+export function lastOf<T>(list: readonly T[], passes: (item: T) => boolean): T | undefined {
+  let index = list.length - 1;
+  while (index >= 0 && !passes(list[index] as T)) index -= 1;
+  return list[index];
+}
+
 /** The index of the value that is nearest in time; -1 if there is none. */
 export function nearest(values: readonly { readonly at: number }[], at: number): number {
   const after = countBefore(values, at);
@@ -135,6 +142,19 @@ export function nearest(values: readonly { readonly at: number }[], at: number):
   const next = values[after];
   if (before === undefined) return next === undefined ? -1 : after;
   return next === undefined || at - before.at <= next.at - at ? after - 1 : after;
+}
+
+/** One of two points, with the least and the most of the rates of both. */
+function together(best: Point, other: Point): Point {
+  const gap = best.gap || other.gap;
+  const band = (pick: "requests" | "bytes", rate: (point: Point) => number | null) => {
+    const rates = [best, other].flatMap((point) => point.spread?.[pick] ?? [rate(point)]).filter((one) => one !== null);
+    return rates.length === 0 ? null : ([Math.min(...rates), Math.max(...rates)] as const);
+  };
+  const requests = band("requests", (point) => point.requestsPerSecond);
+  const bytes = band("bytes", (point) => point.bytesPerSecond);
+  if (requests === null && bytes === null) return gap === best.gap ? best : { ...best, gap };
+  return { ...best, gap, spread: { seconds: best.spread?.seconds ?? 0, requests, bytes } };
 }
 
 /**
@@ -156,10 +176,7 @@ export function thin(points: readonly Point[], span: Span, pixels: number): read
     }
     const here = Math.floor(point.at / perPixel);
     if (here !== column || last === undefined) chosen.push(point);
-    else {
-      const best = point.busy > last.busy ? point : last;
-      chosen[chosen.length - 1] = best.gap || !(point.gap || last.gap) ? best : { ...best, gap: true };
-    }
+    else chosen[chosen.length - 1] = point.busy > last.busy ? together(point, last) : together(last, point);
     column = here;
   }
   return chosen;

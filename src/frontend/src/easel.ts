@@ -24,6 +24,7 @@ export const FOOT = 18;
 const TEXT_SIZE = 11;
 
 const hourMinute = clock({});
+const date = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const hourMinuteSecond = clock({ second: "2-digit" });
 const MINUTE = 60;
 
@@ -118,10 +119,12 @@ export class Easel {
     const { scale, context, colors } = this;
     const ticks = timeTicks(span, scale.right - scale.left);
     const format = ticks.some((at) => at % MINUTE !== 0) ? hourMinuteSecond : hourMinute;
+    const midnight = format.format(new Date(2000, 0, 1));
     for (const at of ticks) {
       const x = scale.x(at);
       this.rule([x, top, x, bottom], colors.grid);
-      const label = format.format(at * 1000);
+      const time = format.format(at * 1000);
+      const label = time === midnight ? date.format(at * 1000) : time;
       context.font = `${TEXT_SIZE}px ${colors.font}`;
       const half = context.measureText(label).width / 2;
       this.text(label, Math.min(x, this.width - half), bottom + FOOT / 2 + 2, colors.muted, "center");

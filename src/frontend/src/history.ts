@@ -1,7 +1,18 @@
 /** What the page remembers of the samples it got: the numbers of each, the letters of each slot, and restarts. */
 import type { Status } from "./wire";
 
-/** The numbers of one sample. */
+/** Least and most of several samples. */
+export type Band = readonly [number, number];
+
+/** What a point tells of several samples together: its busy workers are the most of them, its rates the mean. */
+export interface Spread {
+  /** How long they are together: they end at the point's `at`. */
+  readonly seconds: number;
+  readonly requests: Band | null;
+  readonly bytes: Band | null;
+}
+
+/** The numbers of one sample, or of several together. */
 export interface Point {
   /** Epoch seconds. */
   readonly at: number;
@@ -15,12 +26,21 @@ export interface Point {
   readonly bytesPerSecond: number | null;
   /** For how long the oldest request has been held, WebSockets aside; null if there is none of known age. */
   readonly oldestSeconds: number | null;
+  readonly spread?: Spread;
 }
+
+export type MarkKind = "restart" | "graceful" | "saturation" | "metrics-off" | "dashboard-start" | "bookmark";
 
 /** Something that happened to the whole server. `at` is in epoch seconds. */
 export interface Mark {
-  readonly kind: "restart" | "graceful";
+  readonly kind: MarkKind;
   readonly at: number;
+  /** When it was over; null while it lasts; absent if it is a moment. */
+  readonly ended?: number | null;
+  /** What the recording says of it: a bookmark's text, an error. */
+  readonly text?: string;
+  /** Of a graceful restart: the generation that began. */
+  readonly generation?: number;
 }
 
 /** A letter is its place in STATUSES; these are the other values of a slot in a column. */
@@ -40,4 +60,11 @@ export interface Column {
    * have been as it was found, because its request started then, or its last one ended. Before it, NOT_KNOWN.
    */
   readonly since: Float64Array | null;
+}
+
+/** What a recording tells of a time before the samples that are kept whole. */
+export interface Past {
+  /** Oldest first. */
+  readonly points: readonly Point[];
+  readonly columns: readonly Column[];
 }

@@ -1,6 +1,7 @@
 /** What single keys do. They can be switched off, as WCAG 2.1.4 asks: a voice or a cat may press them. */
 import { GROUPS, WINDOW_NAMES } from "./address";
-import { choices, choose, follow, helping, paused, panBy, span, step, togglePause, uncopied, zoomBy } from "./state";
+import { choices, choose, helping, paused, panBy, span, uncopied, zoomBy } from "./state";
+import { jump, live, pausePlay, play, replaying, speed, step, togglePause } from "./travel";
 
 const STORED = "mod-wsgi-dashboard.keys";
 const PAN_SHARE = 0.25;
@@ -45,6 +46,9 @@ export function act(event: KeyboardEvent, doing: Doing): boolean {
     "-": () => zoomBy(ZOOM),
     "[": () => panBy(-pan),
     "]": () => panBy(pan),
+    ",": () => jump(-1),
+    ".": () => jump(1),
+    p: () => (speed.value === null ? play() : pausePlay()),
     m: () => choose({ panel: choices.value.panel === "grid" ? "map" : "grid" }),
     g: nextGroup,
     c: doing.copy,
@@ -72,7 +76,7 @@ function escape(): boolean {
   if (helping.value || uncopied.value !== null) return false;
   if (choices.value.pinned !== null) choose({ pinned: null });
   else if (choices.value.filter !== "") choose({ filter: "" });
-  else if (paused.value) follow();
+  else if (paused.value && !replaying.value) live();
   else return false;
   return true;
 }

@@ -1,7 +1,8 @@
 /** What is on the screen, as text that can be pasted into a message. Pure. */
 import { STATUSES, type Sample } from "./wire";
-import { groupName, oldestOf, times, type TileWords } from "./strings";
+import { oldestOf, times, type TileWords } from "./strings";
 import * as strings from "./strings";
+import { groupName } from "./strings-later";
 import type { GroupKey, Group } from "./groups";
 import type { Request } from "./requests";
 import type { ProcessRow } from "./rows";
@@ -63,7 +64,7 @@ function inFlight({ sample, requests, websockets, groups, groupKey, filter }: Sc
     groups === null || groupKey === null
       ? [...requests, ...websockets].map(line)
       : groups.map(
-          (group) => `${times(group).padStart(8)} ${groupName(group, groupKey)}, ${oldestOf(group, sample.at)}`,
+          (group) => `${times(group.count).padStart(8)} ${groupName(group, groupKey)}, ${oldestOf(group, sample.at)}`,
         );
   const rest = lines.length - MOST_LINES;
   return [head, ...lines.slice(0, MOST_LINES), ...(rest > 0 ? [strings.more(rest)] : [])];

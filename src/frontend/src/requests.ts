@@ -32,8 +32,9 @@ export interface Story extends Request {
   readonly since: number | null;
   readonly generation: number;
   readonly quiescing: boolean;
-  readonly accessCount: number;
-  readonly bytesServed: number;
+  /** Null, as the bytes are, where they are not recorded. */
+  readonly accessCount: number | null;
+  readonly bytesServed: number | null;
 }
 
 /** A request that is held for longer is worth a look (seconds). */
@@ -73,6 +74,14 @@ export function sinceOf(worker: Worker): number | null {
 export function living(sample: Sample): readonly Process[] {
   return sample.snapshot.processes.filter((process) => process.pid !== 0);
 }
+
+/**
+ * Whether nothing but letters is known of the workers, as of what is recorded with `record = states`: all together have
+ * served requests, and each of them none.
+ */
+export const lettersOnly = ({ rates, snapshot }: Sample): boolean =>
+  (rates.accesses ?? 0) > 0 &&
+  snapshot.processes.every(({ workers }) => workers.every((each) => each.access_count === 0));
 
 /** Whether a process takes no new requests: it stops, or is of an old generation. */
 export const drains = (process: Process, sample: Sample): boolean =>
@@ -140,14 +149,15 @@ export function story(sample: Sample, slot: Slot): Story | null {
   const process = living(sample).find((candidate) => candidate.process_num === slot.process_num);
   const worker = process?.workers[slot.index];
   if (process === undefined || worker === undefined) return null;
+  const letters = lettersOnly(sample);
   return {
     ...describe(process, slot.index, worker, drains(process, sample)),
     running: unfinished(worker) && HOLDS.has(worker.status),
     since: sinceOf(worker),
     generation: process.generation,
     quiescing: process.quiescing,
-    accessCount: worker.access_count,
-    bytesServed: worker.bytes_served,
+    accessCount: letters ? null : worker.access_count,
+    bytesServed: letters ? null : worker.bytes_served,
   };
 }
 

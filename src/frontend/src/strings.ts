@@ -3,10 +3,13 @@ import type { Expected } from "./check";
 import type { WindowName } from "./address";
 import type { FilterError } from "./filter";
 import type { Group, GroupKey } from "./groups";
-import type { Mark, Point } from "./history";
+import type { Band, Mark, MarkKind, Point } from "./history";
 import type { Connection, Loss, Problem } from "./live";
-import type { Request, Slot, Story } from "./requests";
+import type { Trouble } from "./recorded";
+import type { Recording } from "./recorder/recording";
+import { lettersOnly, type Request, type Slot, type Story } from "./requests";
 import type { ProcessRow } from "./rows";
+import type { Hole } from "./travel";
 import type { Cause, Verdict } from "./verdict";
 import { STATUSES, type Sample, type Status } from "./wire";
 
@@ -32,6 +35,13 @@ const dated = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle:
 
 export const count = (value: number): string => integer.format(value);
 export const timeOfDay = (ms: number): string => clock.format(ms);
+
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+/** The time of day, with the day if that is not today (epoch seconds). */
+export function instant(at: number): string {
+  const [date, today] = [day.format(at * 1000), day.format(Date.now())];
+  return `${date === today ? "" : `${date} `}${timeOfDay(at * 1000)}`;
+}
 
 /** "1 worker", "2 workers". */
 function plural(value: number, one: string, many = `${one}s`): string {
@@ -117,9 +127,15 @@ export const LABELS = {
   ungrouped: "No grouping",
   sockets: "Held by WebSockets",
   pause: "Pause",
-  resume: "Go on",
+  live: "Live",
+  end: "End",
   back: "One sample back",
   forth: "One sample on",
+  earlier: "Previous event",
+  later: "Next event",
+  play: "Play",
+  stopPlay: "Stop playing",
+  speed: "Speed",
   copy: "Copy",
   copied: "Copied",
   keys: "Keys",
@@ -127,12 +143,10 @@ export const LABELS = {
   unpin: "Unpin",
   pin: "Pin this slot",
   close: "Close",
-  now: "Back to now",
   copyThis: "The browser lets no page copy that was not loaded over https. Here is the text:",
   shortcuts: "Single keys work as listed",
+  missing: "A part of this page could not be loaded. Is the server of another version by now? Load the page again.",
 } as const;
-
-export const LABELS_OF_ROWS = { pid: "PID", generation: "Generation", processAge: "Age", states: "States" } as const;
 
 export const COLUMN_NAMES = {
   age: "Age",
@@ -151,36 +165,14 @@ export const GROUP_NAMES: Readonly<Record<GroupKey, string>> = {
 };
 
 export const WINDOW_WORDS: Readonly<Record<WindowName, string>> = {
-  "1m": "1 min",
-  "5m": "5 min",
-  "15m": "15 min",
+  "1m": "1 m",
+  "5m": "5 m",
+  "15m": "15 m",
+  "1h": "1 h",
+  "6h": "6 h",
+  "1d": "1 d",
   all: "All",
 };
-
-/** Keys and what they do, for help; `keys.ts` acts on them. */
-export const KEYS: readonly (readonly [string, string])[] = [
-  ["/", "Filter requests"],
-  ["Space", "Pause the page at this sample; go on"],
-  ["← →", "One sample back, one on (with Shift: ten)"],
-  ["1 2 3 4", "Window: 1, 5, 15 minutes, all"],
-  ["+ −", "Zoom in, zoom out"],
-  ["[ ]", "Earlier, later"],
-  ["m", "Workers now, or over time"],
-  ["g", "Group requests: by path, virtual host, client, state"],
-  ["c", "Copy what is on screen as text"],
-  ["Esc", "Close, unpin, clear the filter, go on"],
-  ["?", "This list"],
-];
-
-export const FILTER_HELP: readonly (readonly [string, string])[] = [
-  ["report", "in the request, client or virtual host"],
-  ["-report", "not in them"],
-  ["path:/report/*", "also method:POST  vhost:www  client:192.0.2."],
-  ["state:R,W", "by letter or name"],
-  ["age>5s", "also age<2m"],
-  ["is:slow", "also is:draining  is:websocket"],
-  ["pid:4711", "also slot:3.10"],
-];
 
 const LOSSES: Readonly<Record<Loss, string>> = {
   restart: "the server restarts",
@@ -239,12 +231,12 @@ const EXPECTED: Readonly<Record<Expected, string>> = {
 };
 
 export function problem(what: Problem): string {
-  if (what.kind === "frame") {
-    const { path, expected } = what;
-    return `The server sent a bad frame: ${path === "" ? "it" : path} ${EXPECTED[expected]}.`;
-  }
+  if (what.kind === "frame") return `The server sent a bad frame: ${misfit(what)}.`;
   return what.text === "" ? `The server answered HTTP ${what.status}.` : what.text;
 }
+
+const misfit = ({ path, expected }: Extract<Problem, { readonly kind: "frame" }>): string =>
+  `${path === "" ? "it" : path} ${EXPECTED[expected]}`;
 
 const LEVELS = { calm: "Calm", slow: "Slow", filling: "Filling up", busy: "Busy", full: "Full", down: "Down" } as const;
 
@@ -331,13 +323,17 @@ export function holding(held: number, workers: number | null): string {
 }
 
 export const outdated = (ms: number): string =>
-  `No newer sample than of ${timeOfDay(ms)}: the numbers below are as old.`;
+  `No newer sample than of ${instant(ms / 1000)}: the numbers below are as old.`;
 
 /** Local times, with their zone. */
 export const dateTime = (epochSeconds: number): string => dated.format(epochSeconds * 1000);
 export const clockTime = (epochSeconds: number): string => zoned.format(epochSeconds * 1000);
-export const pausedAt = (epochSeconds: number, behind: number): string =>
-  `Paused at ${timeOfDay(epochSeconds * 1000)}${behind < 1 ? "" : `, ${seconds(behind)} behind`}`;
+/** Of another day its date says how far away it is. */
+export function pausedAt(epochSeconds: number, behind: number): string {
+  const at = instant(epochSeconds);
+  return `Paused at ${at}${behind < 1 || at.includes(" ") ? "" : `, ${seconds(behind)} behind`}`;
+}
+export const playingAt = (epochSeconds: number, speed: number): string => `${instant(epochSeconds)}, ${times(speed)}`;
 
 export interface TileWords {
   readonly label: string;
@@ -382,7 +378,7 @@ export function bytesTile(sample: Sample): TileWords {
 
 export function oldestTile(sample: Sample, says: Verdict, slow: number): TileWords {
   const { oldestSeconds: oldest } = says;
-  const unknown = sample.capacity.extended_status === false;
+  const unknown = sample.capacity.extended_status === false || lettersOnly(sample);
   return {
     label: "Oldest request",
     value: unknown ? NOT_AVAILABLE : oldest === null ? NONE : seconds(oldest),
@@ -414,6 +410,7 @@ export function serverLine({ snapshot, rates }: Sample): string {
 
 export const EXTENDED_STATUS_OFF =
   "Apache's ExtendedStatus is Off: no requests, times or counts; add `ExtendedStatus On`.";
+export const NOT_RECORDED = "Requests are not recorded (record = states).";
 export const NO_TRAFFIC = "No request has come since Apache started.";
 export const NO_TRACE = "No request in flight, and none has left a trace: none came yet, or ExtendedStatus is Off.";
 export const NOTHING_IN_FLIGHT = "No request in flight: every worker waits for one.";
@@ -441,12 +438,7 @@ export const shownOf = (shown: number, all: number): string =>
   shown === all ? count(all) : `${count(shown)} of ${count(all)}`;
 
 /** "31 ×" */
-export const times = (group: Group): string => `${count(group.count)} ×`;
-export function groupName({ name, filter }: Group, key: GroupKey): string {
-  if (name === "") return NOT_AVAILABLE;
-  const status = STATUSES.find((letter) => letter === name);
-  return key === "state" && status !== undefined ? `${name} ${STATE_NAMES[status]}` : name || filter;
-}
+export const times = (value: number): string => `${count(value)} ×`;
 export const oldestOf = (group: Group, at: number): string =>
   group.oldestAt === null ? "–" : `oldest ${seconds(Math.max(0, at - group.oldestAt))}`;
 
@@ -488,8 +480,11 @@ export function story(details: Story, at: number, seen: Seen | null): StoryWords
   if (details.quiescing || details.draining) facts.push("draining: the process ends with its last request");
   if (details.client !== "") facts.push(`client ${details.client}`);
   if (details.vhost !== "") facts.push(details.vhost);
-  facts.push(`${plural(details.accessCount, "request")} served`, bytes(details.bytesServed));
-  facts.push(details.websocket ? "held by a WebSocket" : "no WebSocket");
+  const { accessCount, bytesServed } = details;
+  if (accessCount !== null && bytesServed !== null) {
+    facts.push(`${plural(accessCount, "request")} served`, bytes(bytesServed));
+    facts.push(details.websocket ? "held by a WebSocket" : "no WebSocket");
+  }
   const last = details.running || details.request === "" ? "" : "last: ";
   return {
     state: `${STATE_NAMES[details.status]}${sinceWords(details, at, seen)}`,
@@ -505,12 +500,16 @@ function sinceWords({ since }: Story, at: number, seen: Seen | null): string {
   return ` for ${unsure}${seconds(Math.max(0, at - from))}, since ${timeOfDay(from * 1000)}`;
 }
 
-/** The numbers at the cursor. */
+/** The numbers at the cursor; of several samples together the most busy workers, and how far rates went. */
 export function reading(point: Point): string {
-  const { at, busy, of, requestsPerSecond: requests, bytesPerSecond: sent } = point;
-  const parts = [timeOfDay(at * 1000), `${count(busy)} of ${count(of)} busy`];
-  if (requests !== null) parts.push(`${short(requests)} requests/s`);
-  if (sent !== null) parts.push(`${bytes(sent)}/s`);
+  const { at, busy, of, requestsPerSecond: requests, bytesPerSecond: sent, spread } = point;
+  const several = spread !== undefined && spread.seconds > 1;
+  const time = several ? `${instant(at - spread.seconds)} – ${timeOfDay(at * 1000)}` : instant(at);
+  const parts = [time, `${several ? "at most " : ""}${count(busy)} of ${count(of)} busy`];
+  const range = (band: Band | null | undefined, write: (value: number) => string) =>
+    several && band != null && band[0] < band[1] ? ` (${write(band[0])} to ${write(band[1])})` : "";
+  if (requests !== null) parts.push(`${short(requests)} requests/s${range(spread?.requests, short)}`);
+  if (sent !== null) parts.push(`${bytes(sent)}/s${range(spread?.bytes, bytes)}`);
   return parts.join(" · ");
 }
 
@@ -522,8 +521,60 @@ export const LANES = [
 
 export const remembers = (epochSeconds: number): string =>
   `This page remembers since ${timeOfDay(epochSeconds * 1000)}, when it was opened.`;
+export const recordedSince = (epochSeconds: number): string => `Recorded since ${instant(epochSeconds)}.`;
 
-const MARKS: Readonly<Record<Mark["kind"], string>> = { restart: "restart", graceful: "graceful restart" };
+/** Why there is no more than the page remembers. */
+export function unrecorded(recording: Recording | null, trouble: Trouble | null): string {
+  if (trouble !== null) return troubled(trouble);
+  if (recording?.state === "off") return recording.problem ?? "The server does not record: its setting record is off.";
+  return recording?.problem ?? "";
+}
+
+export function troubled({ why }: Trouble): string {
+  if (why === "outdated") return "";
+  if (why === "lost") return "The recording can't be had: the server gave no answer.";
+  return why.kind === "frame" ? `The server's answer about its recording is none: ${misfit(why)}.` : problem(why);
+}
+
+export const replay = (recording: Recording): string => {
+  const { file, since, until } = recording;
+  const range = since === null || until === null ? "" : `, from ${instant(since)} to ${instant(until)}`;
+  return `Replay of ${file ?? "a recording"}${range}`;
+};
+
+export const loading = (at: number): string => `Fetching ${instant(at)} ...`;
+
+const MARKS: Readonly<Record<MarkKind, string>> = {
+  restart: "restart",
+  graceful: "graceful restart",
+  saturation: "full",
+  "metrics-off": "scoreboard not readable",
+  "dashboard-start": "the dashboard was started",
+  bookmark: "bookmark",
+};
+
+/** What a mark on the timeline says. */
+export function mark({ kind, at, ended, text = "" }: Mark): string {
+  const until = ended == null ? (ended === null ? ", still" : "") : ended - at < 1 ? "" : ` for ${seconds(ended - at)}`;
+  return `${MARKS[kind]}${until}${text === "" ? "" : `: ${text}`} at ${instant(at)}`;
+}
+
+const REASONS: Readonly<Partial<Record<MarkKind, string>>> = {
+  restart: "Apache was restarted",
+  "dashboard-start": "the dashboard was restarted",
+};
+
+/** Of a moment without a sample: what is true of it. */
+export function hole({ from, to, open, why, text }: Hole): string {
+  const range = open ? `after ${instant(from)}` : `from ${instant(from)} to ${instant(to)}`;
+  const off = why === "metrics-off";
+  const what = off ? `Apache's scoreboard could not be read ${range}` : `Nothing was recorded ${range}`;
+  const because = text !== "" || why === null ? text : (REASONS[why] ?? "");
+  return `${what}${because === "" ? "" : `: ${because.replace(/\.$/, "")}`}. This is the sample before.`;
+}
+
+/** The newest marks tell the most. */
+const MOST_TOLD = 10;
 
 export function chartSummary(points: readonly Point[], marks: readonly Mark[]): string {
   const last = points.at(-1);
@@ -533,7 +584,7 @@ export function chartSummary(points: readonly Point[], marks: readonly Mark[]): 
   const parts = [
     `busy workers: ${count(last.busy)} now, ${count(peak)} at most`,
     `full in ${count(full)} of ${plural(points.length, "sample")}`,
+    ...marks.slice(-MOST_TOLD).map(mark),
   ];
-  for (const mark of marks) parts.push(`${MARKS[mark.kind]} at ${timeOfDay(mark.at * 1000)}`);
   return `${LABELS.timeline}: ${parts.join("; ")}.`;
 }

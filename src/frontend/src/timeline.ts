@@ -1,7 +1,7 @@
 /** Paints the server's numbers over time. */
 import { nearest, thin, valueTicks } from "./axis";
 import { Easel, FOOT, type Surface } from "./easel";
-import type { Mark, Point } from "./history";
+import type { Band, Mark, MarkKind, Point } from "./history";
 import type { Status } from "./wire";
 
 export interface LaneWords {
@@ -28,6 +28,8 @@ interface Lane {
   readonly color: string;
   y(value: number): number;
   value(point: Point): number | null;
+  /** Least and most, where a point tells of several samples. */
+  band(point: Point): Band | null;
 }
 
 /** From the bottom of the stack to its top. */
@@ -50,6 +52,16 @@ const EDGE_FROM = 3;
 /** How wide a sample is that has none before it. */
 const LONE_WIDTH = 3;
 const FLAG = 12;
+const BAND_FILL = 0.3;
+/** A flag each, so that colour tells nothing alone; what has none is a line. */
+const FLAGS: Readonly<Partial<Record<MarkKind, string>>> = {
+  restart: "↻",
+  "metrics-off": "?",
+  "dashboard-start": "»",
+  bookmark: "★",
+};
+/** How high the bar is of what lasts. */
+const LASTS = 4;
 
 /** The worker's lane as steps: a sample stands for the time since the one before it, as in the map. */
 interface Step {
@@ -82,7 +94,7 @@ export class TimelinePainter {
       }
     });
     for (const lane of lanes) this.#title(lane, points[0]?.of);
-    for (const mark of picture.marks) this.#mark(mark, bottom);
+    for (const mark of picture.marks) this.#mark(mark, bottom, picture.span.to);
     this.#frozen(picture.frozenAt, bottom);
     if (picture.cursorAt === null || easel.instant(picture.cursorAt, [HEAD, bottom], colors.muted) === null) return;
     const point = points[nearest(points, picture.cursorAt)];
@@ -209,8 +221,21 @@ export class TimelinePainter {
       context.lineTo(scale.x(first.at), lane.bottom);
       context.globalAlpha = FILL;
       context.fill();
+      this.#band(lane, part);
       context.globalAlpha = 1;
     }
+  }
+
+  /** From the least to the most of each point, around the line of the mean. */
+  #band(lane: Lane, part: readonly Point[]): void {
+    const { context, scale } = this.#easel;
+    const banded = part.filter((point) => lane.band(point) !== null);
+    if (banded.length === 0) return;
+    context.beginPath();
+    for (const point of banded) context.lineTo(scale.x(point.at), lane.y(lane.band(point)?.[1] ?? 0));
+    for (const point of banded.reverse()) context.lineTo(scale.x(point.at), lane.y(lane.band(point)?.[0] ?? 0));
+    context.globalAlpha = BAND_FILL;
+    context.fill();
   }
 
   #dot(lane: Lane, point: Point, radius: number): void {
@@ -227,18 +252,32 @@ export class TimelinePainter {
     context.stroke();
   }
 
-  #mark({ kind, at }: Mark, bottom: number): void {
+  #mark({ kind, at, ended }: Mark, bottom: number, newest: number): void {
     const easel = this.#easel;
     const { context, colors } = easel;
     const { warn, panel } = colors;
+    if (ended !== undefined) this.#lasting(at, ended ?? newest, kind === "saturation" ? colors.states.G.fill : warn);
+    if (kind === "saturation") return;
     const x = easel.instant(at, [HEAD - 2, bottom], warn, 1, kind === "graceful" ? [3, 3] : []);
-    if (x === null || kind === "graceful") return;
+    const flag = FLAGS[kind];
+    if (x === null || flag === undefined) return;
     const left = easel.snap(x - FLAG / 2);
     context.fillStyle = warn;
     context.beginPath();
     context.roundRect(left, 0, FLAG, FLAG, 3);
     context.fill();
-    easel.text("↻", left + FLAG / 2, FLAG / 2 + 0.5, panel, "center");
+    easel.text(flag, left + FLAG / 2, FLAG / 2 + 0.5, panel, "center");
+  }
+
+  /** A bar over its time, with an end on each side. */
+  #lasting(from: number, to: number, color: string): void {
+    const { context, scale, ratio } = this.#easel;
+    const left = Math.max(scale.left, scale.x(from));
+    const right = Math.min(scale.right, Math.max(scale.x(to), scale.x(from) + 2));
+    if (left >= right) return;
+    context.fillStyle = color;
+    context.fillRect(left, HEAD - LASTS - 1, right - left, LASTS - 1);
+    for (const x of [left, right - 1 / ratio]) context.fillRect(x, HEAD - LASTS - 3, 1 / ratio, LASTS + 2);
   }
 
   #frozen(at: number | null, bottom: number): void {
@@ -263,11 +302,13 @@ function lanesOf({ lanes, height }: Picture, points: readonly Point[], colors: r
     const bottom = top + tall;
     next = bottom + LANE_GAP;
     const value = (point: Point) => [point.busy, point.requestsPerSecond, point.bytesPerSecond][index] ?? null;
-    const values = points.map((point) => Math.max(value(point) ?? 0, index === 0 ? point.of : 0));
+    const band = ({ spread }: Point) => [null, spread?.requests ?? null, spread?.bytes ?? null][index] ?? null;
+    const highest = (point: Point) => Math.max(value(point) ?? 0, band(point)?.[1] ?? 0);
+    const values = points.map((point) => Math.max(highest(point), index === 0 ? point.of : 0));
     const most = Math.max(LEAST_TOPS[index] ?? 1, Math.max(...values) * (HEADROOM[index] ?? 1));
     const axis = valueTicks(most, tall, index !== 1);
     const y = (amount: number) => bottom - (amount / axis.top) * tall;
-    return { words, index, top, bottom, ticks: axis.ticks, color: colors[index] ?? "", y, value };
+    return { words, index, top, bottom, ticks: axis.ticks, color: colors[index] ?? "", y, value, band };
   });
 }
 

@@ -1,7 +1,7 @@
 /** What is wrong, if anything: the facts of the page's one sentence. Pure; the words are in `strings.ts`. */
 import { commonest, type Group } from "./groups";
 import type { Point } from "./history";
-import { drains, isSlow, living, oldestSeconds, sinceOf, type Request } from "./requests";
+import { drains, isSlow, lettersOnly, living, oldestSeconds, sinceOf, type Request } from "./requests";
 import type { Sample, Status } from "./wire";
 
 export type Level = "calm" | "slow" | "filling" | "busy" | "full" | "down";
@@ -119,6 +119,8 @@ function causeOf(sample: Sample, level: Level, { busy, most, websockets, drainin
   const enough = Math.max(1, CAUSE_SHARE * busy);
   const found = STATE_CAUSES.find(([letter]) => sample.rates.states[letter] >= enough);
   if (found !== undefined) return found[1];
+  // Nobody knows what they do.
+  if (lettersOnly(sample)) return null;
   if (websockets >= enough) return "websockets";
   if (most !== null && most.count >= enough) return "path";
   return level === "slow" ? "slow" : "workers";

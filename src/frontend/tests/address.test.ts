@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 
-import { DEFAULTS, GROUPS, read, WINDOW_NAMES, write, type Choices } from "../src/address";
+import { DEFAULTS, GROUPS, instantIn, read, WINDOW_NAMES, write, type Choices } from "../src/address";
 import { one, random, type Below } from "./random";
 
+const AT = 1_790_000_000;
 const PIECES = [..." \"\\=:,.-*/<>()[]&#?+%aAß😀é", "vhost:", "%zz", "%00", "&slot=1.1", "#window=all", "__proto__", "undefined"];
 const SORTS = ["age", "state", "pid", "client", "vhost", "request"] as const;
 
@@ -78,4 +79,17 @@ test("a filter is no longer than 500 characters", () => {
 
 test("a filter has one line: its box would show another text than it holds", () => {
   expect(read("#filter=a%0D%0Ab%00c%C2%85d").filter).toBe("a b c d");
+});
+
+describe("the instant", () => {
+  test("comes first, to the millisecond, and is read back", () => {
+    const hash = write({ ...DEFAULTS, panel: "map" }, AT + 0.12345);
+    expect(hash).toBe("#at=1790000000.123&panel=map");
+    expect(instantIn(hash)).toBe(1790000000.123);
+    expect(read(hash)).toEqual({ ...DEFAULTS, panel: "map" });
+  });
+
+  test.each(["", "#", "#at=", "#at=now", "#at=-5", "#at=1e9", "#at=123456789012", "#at=Infinity", "#at=1.2.3"])("%j is none", (hash) => {
+    expect(instantIn(hash)).toBeNull();
+  });
 });

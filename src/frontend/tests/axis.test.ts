@@ -27,6 +27,13 @@ function dice(seed: number): (below: number) => number {
   };
 }
 
+test("points that share a pixel keep the least and the most of their rates", () => {
+  const rated = (at: number, busy: number, rate: number): Point => ({ ...point(at, busy), requestsPerSecond: rate });
+  const span = { from: 0, to: 100 };
+  const [only] = thin([rated(1, 2, 5), rated(2, 4, 1), rated(3, 1, 9)], span, 10);
+  expect(only).toMatchObject({ at: 2, busy: 4, requestsPerSecond: 1, spread: { requests: [1, 9], bytes: null } });
+});
+
 describe("time ticks", () => {
   const home = process.env["TZ"];
   const noon = Date.UTC(2026, 6, 1, 12) / 1000;

@@ -95,12 +95,6 @@ describe("bounds", () => {
     const memory = remember(...samples, ...samples, ...samples);
     expect(memory.wholes).toBe(50);
   });
-
-  test("200 restarts", () => {
-    const memory = remember(...range(300).map((second) => ofLetters(AT + second, ["_"], { running_generation: second })));
-    expect(memory.marks).toHaveLength(200);
-    expect(memory.marks.at(-1)).toEqual({ kind: "graceful", at: AT + 299 });
-  });
 });
 
 test("whole samples are those that came, and share what they shared", () => {
@@ -129,7 +123,6 @@ describe("time", () => {
     );
     expect(secondsOf(memory.points)).toEqual([0, 2]);
     expect(memory.columns.map((column) => [column.from - AT, column.at - AT, spelt(column)]).slice(1)).toEqual([[0, 2, "K"]]);
-    expect(memory.marks).toEqual([]);
     expect(wholesOf(memory).map((whole) => (whole?.at ?? 0) - AT)).toEqual([0, 2]);
   });
 
@@ -201,10 +194,9 @@ describe("another number of slots is another Apache", () => {
     expect(memory.columns[0]?.since).not.toBeNull();
   });
 
-  test("what was known of processes is forgotten; the numbers and the restart stay", () => {
+  test("what was known of processes is forgotten; the numbers stay", () => {
     expect(memory.birth({ process_num: 0, pid: 100 })?.at).toBe(AT + 1);
     expect(memory.points).toHaveLength(2);
-    expect(memory.marks).toEqual([{ kind: "restart", at: AT + 1 }]);
   });
 });
 
@@ -238,24 +230,7 @@ describe("births", () => {
 
   test("a place in which a process was is known for it when it is gone", () => {
     const memory = remember(ofLetters(AT, ["_", ".", "."]), ofLetters(AT + 1, [".", ".", "_"]));
-    expect([0, 1, 2].map((place) => memory.lived(place))).toEqual([true, false, true]);
-  });
-});
-
-describe("marks", () => {
-  test.each<[string, Board, readonly string[]]>([
-    ["nothing", {}, []],
-    ["a graceful restart", { running_generation: 1 }, ["graceful"]],
-    ["a restart", { restart_time: AT, running_generation: 1 }, ["restart"]],
-    ["a restart to the first generation", { restart_time: AT }, ["restart"]],
-    ["the clock of the start is read a little off", { restart_time: AT - 59 }, []],
-  ])("%s", (_name, board, kinds) => {
-    const memory = remember(ofLetters(AT, ["_"]), ofLetters(AT + 1, ["_"], board), ofLetters(AT + 2, ["_"], board));
-    expect(memory.marks).toEqual(kinds.map((kind) => ({ kind, at: AT + 1 })));
-  });
-
-  test("the first sample is no restart", () => {
-    expect(remember(ofLetters(AT, ["_"], { running_generation: 5 })).marks).toEqual([]);
+    expect([0, 1, 2].map((place) => memory.lived(place, place, 1))).toEqual([true, false, true]);
   });
 });
 
@@ -309,5 +284,48 @@ describe("since when a slot has had its letter", () => {
 
   test("of no slot", () => {
     expect(letterSince(seenAt([0, 1]).columns, 1)).toBeNull();
+  });
+});
+
+describe("what was recorded before", () => {
+  const point = (at: number) => pointOf(ofLetters(AT + at, ["_"]), false);
+  const column = (at: number, letter: Status, from = at - 1): Column => ({
+    ...{ from: AT + from, at: AT + at, since: null },
+    letters: Uint8Array.of(STATUSES.indexOf(letter)),
+  });
+
+  test("stands before the first sample, which follows it without a gap", () => {
+    const memory = new Memory({ points: [point(0), point(1), point(2)], columns: [column(0, "W"), column(1, "W"), column(2, "_")] });
+    for (const second of [2, 3]) memory.take(ofLetters(AT + second, ["W"]));
+    expect(secondsOf(memory.points)).toEqual([0, 1, 2, 3]);
+    expect(memory.points.map(({ gap }) => gap)).toEqual([false, false, false, false]);
+    expect(memory.columns.map(spelt)).toEqual(["W", "W", "W", "W"]);
+    expect(letterSince(memory.columns, 0)).toEqual({ at: AT, earlier: true });
+  });
+
+  test("a sample long after it is one after a gap", () => {
+    const memory = new Memory({ points: [point(0)], columns: [column(0, "W")] });
+    memory.take(ofLetters(AT + 60, ["W"]));
+    expect(memory.points.map(({ gap }) => gap)).toEqual([false, true]);
+    expect(letterSince(memory.columns, 0)).toEqual({ at: AT + 60, earlier: true });
+  });
+
+  test("a hole in it ends what is known of a letter", () => {
+    const memory = new Memory({ points: [], columns: [column(0, "W"), column(1, "W"), column(60, "W")] });
+    expect(letterSince(memory.columns, 0)).toEqual({ at: AT + 60, earlier: true });
+    expect(letterSince(memory.columns.slice(0, 2), 0)).toEqual({ at: AT, earlier: true });
+  });
+
+  test("tells which slots had a worker, not since when its process has been there", () => {
+    const two = (letters: string): Column => ({ ...column(0, "W"), letters: Uint8Array.from(letters, (letter) => STATUSES.indexOf(letter as Status)) });
+    const memory = new Memory({ points: [], columns: [two("_..")] });
+    memory.take(ofLetters(AT + 1, [".", "_", "."]));
+    expect([0, 1, 2].map((place) => memory.lived(place, place, 1))).toEqual([true, true, false]);
+    expect(memory.birth({ process_num: 1, pid: 101 })).toEqual({ pid: 101, at: AT + 1, earlier: true });
+  });
+
+  test("is bounded as all else", () => {
+    const memory = new Memory({ points: range(5000).map(point), columns: range(5000).map((second) => column(second, "W")) });
+    expect([memory.points.length, memory.columns.length, memory.points[0]?.at]).toEqual([3600, 900, AT + 1400]);
   });
 });

@@ -131,9 +131,13 @@ describe("steps", () => {
     state.choose({ window: "1m" });
     expect(spanOf(state)).toEqual([139, 199]);
     state.step(-100);
-    expect([shownAt(state), ...spanOf(state)]).toEqual([99, 99, 159]);
+    expect([shownAt(state), ...spanOf(state)]).toEqual([99, 69, 129]);
     state.pause(AT + 180);
-    expect([shownAt(state), ...spanOf(state)]).toEqual([180, 120, 180]);
+    expect([shownAt(state), ...spanOf(state)]).toEqual([180, 139, 199]);
+    state.choose({ window: "all" });
+    state.pause(AT + 30);
+    state.choose({ window: "1m" });
+    expect([shownAt(state), ...spanOf(state)]).toEqual([30, 0, 60]);
   });
 });
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parseFilter } from "../src/filter";
 import { grouped } from "../src/groups";
 import { pointOf } from "../src/memory";
+import { Trouble } from "../src/recorded";
 import { inFlight, story as storyOf, type Story } from "../src/requests";
 import type { ProcessRow } from "../src/rows";
 import * as strings from "../src/strings";
@@ -205,4 +206,58 @@ test("the numbers at an instant, and of all: a rate that is not known is not tol
 test("the countdown never runs below zero", () => {
   const state = { kind: "reconnecting", why: "restart", due: 1000, since: null } as const;
   expect([0, 600, 5000].map((now) => connection(state, now).countdown)).toEqual(["in 1 s", "in 1 s", "in 0 s"]);
+});
+
+describe("the recording", () => {
+  const NOW = Date.now() / 1000;
+  const OTHER_DAY = NOW - 40 * 86_400;
+
+  test("an instant has its day if that is not today", () => {
+    expect(strings.instant(NOW)).toMatch(/^\d\d:\d\d:\d\d$/);
+    expect(strings.instant(OTHER_DAY)).toMatch(/^\d+ [A-Z][a-z]+ \d\d:\d\d:\d\d$/);
+  });
+
+  test("of several samples together the reading says so, and how far the rates went", () => {
+    const point = { ...pointOf(counted([process(1, [held(1)])]), false), requestsPerSecond: 2.5 };
+    const spread = { seconds: 60, requests: [0, 40] as const, bytes: null };
+    expect(strings.reading({ ...point, spread })).toMatch(/ – .* at most 1 of 1 busy · 2\.5 requests\/s \(0\.0 to 40\.0\)$/);
+    expect(strings.reading({ ...point, spread: { ...spread, seconds: 1 } })).not.toContain("most");
+  });
+
+  test.each<[Parameters<typeof strings.mark>[0], string]>([
+    [{ kind: "graceful", at: NOW }, "graceful restart at"],
+    [{ kind: "saturation", at: NOW, ended: NOW + 75 }, "full for 1 min 15 s at"],
+    [{ kind: "saturation", at: NOW, ended: NOW }, "full at"],
+    [{ kind: "metrics-off", at: NOW, ended: null, text: "no metrics" }, "scoreboard not readable, still: no metrics at"],
+    [{ kind: "bookmark", at: NOW, text: "deploy 4711" }, "bookmark: deploy 4711 at"],
+  ])("a mark says what, how long and when: %j", (mark, words) => {
+    expect(strings.mark(mark)).toBe(`${words} ${strings.instant(NOW)}`);
+  });
+
+  test.each<[Partial<Parameters<typeof strings.hole>[0]>, RegExp]>([
+    [{}, /^Nothing was recorded from .* to .*\d\. This is the sample before\.$/],
+    [{ open: true }, /^Nothing was recorded after [^:]*:\d\d:\d\d\. /],
+    [{ why: "dashboard-start" }, /: the dashboard was restarted\. /],
+    [{ why: "restart" }, /: Apache was restarted\. /],
+    [{ why: "metrics-off", text: "Set server-metrics=on." }, /^Apache's scoreboard could not be read from .*: Set server-metrics=on\. This/],
+  ])("a hole: %j", (changes, words) => {
+    expect(strings.hole({ from: NOW - 60, to: NOW, open: false, why: null, text: "", ...changes })).toMatch(words);
+  });
+
+  test("why there is none", () => {
+    const none = { state: "off", problem: null } as unknown as NonNullable<Parameters<typeof strings.unrecorded>[0]>;
+    expect(strings.unrecorded(none, null)).toContain("record");
+    expect(strings.unrecorded({ ...none, problem: "The disk is full." }, null)).toBe("The disk is full.");
+    expect(strings.unrecorded({ ...none, state: "recording" }, null)).toBe("");
+    expect(strings.unrecorded(null, new Trouble("lost"))).toContain("no answer");
+    expect(strings.troubled(new Trouble({ kind: "frame", path: "series.busy", expected: "list" }))).toContain("series.busy is not a list");
+    expect(strings.troubled(new Trouble({ kind: "refused", status: 503, text: "Busy." }))).toBe("Busy.");
+    expect(strings.troubled(new Trouble("outdated"))).toBe("");
+  });
+
+  test("what a replay is of", () => {
+    const replay = { file: "incident.gz", since: NOW - 60, until: NOW } as unknown as Parameters<typeof strings.replay>[0];
+    expect(strings.replay(replay)).toBe(`Replay of incident.gz, from ${strings.instant(NOW - 60)} to ${strings.instant(NOW)}`);
+    expect(strings.replay({ ...replay, since: null, file: null })).toBe("Replay of a recording");
+  });
 });

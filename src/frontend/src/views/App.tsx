@@ -1,6 +1,7 @@
+import "../recorder/first.css";
+import { later, missing } from "../later";
 import { choices, error, notices, outdatedSince, sample } from "../state";
 import * as strings from "../strings";
-import { CopyText, Help } from "./Dialogs";
 import { Doctor } from "./Doctor";
 import { Header } from "./Header";
 import { InFlight } from "./InFlight";
@@ -22,6 +23,7 @@ export interface AppProps {
 
 export function App({ place, ownPath, copy }: AppProps) {
   const slots = sample.value?.capacity.slots ?? 0;
+  const { Help, CopyText } = later.value ?? {};
   return (
     <>
       <Header place={place} copy={copy} />
@@ -40,8 +42,8 @@ export function App({ place, ownPath, copy }: AppProps) {
         )}
       </main>
       <Speaker />
-      <Help />
-      <CopyText />
+      {Help !== undefined && <Help />}
+      {CopyText !== undefined && <CopyText />}
     </>
   );
 }
@@ -52,6 +54,11 @@ function Alerts() {
       {error.value !== null && (
         <p class="alert" role="alert" data-testid="error">
           {error.value} <Doctor />
+        </p>
+      )}
+      {missing.value && (
+        <p class="outdated" role="alert">
+          {strings.LABELS.missing}
         </p>
       )}
       {outdatedSince.value !== null && <p class="outdated">{strings.outdated(outdatedSince.value)}</p>}

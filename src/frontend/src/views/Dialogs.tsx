@@ -6,6 +6,7 @@ import { STATE_KEYS } from "../palette";
 import { enable, enabled } from "../keys";
 import { helping, uncopied } from "../state";
 import * as strings from "../strings";
+import { FILTER_HELP, KEYS } from "../strings-later";
 import { Doctor } from "./Doctor";
 import { STATUSES } from "../wire";
 
@@ -40,10 +41,10 @@ export function Help() {
   return (
     <Modal open={helping} title={strings.LABELS.keys} close={() => (helping.value = false)}>
       <div class="help">
-        <Pairs pairs={strings.KEYS} />
+        <Pairs pairs={KEYS} />
         <div>
           <h3>{strings.LABELS.filter}</h3>
-          <Pairs pairs={strings.FILTER_HELP} />
+          <Pairs pairs={FILTER_HELP} />
         </div>
         <div>
           <h3>{strings.LABELS.legend}</h3>

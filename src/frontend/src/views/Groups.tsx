@@ -2,6 +2,7 @@ import { STATE_KEYS } from "../palette";
 import type { Group, GroupKey } from "../groups";
 import { choices, choose, sample } from "../state";
 import * as strings from "../strings";
+import { groupName } from "../strings-later";
 
 const MOST_GROUPS = 40;
 
@@ -21,8 +22,8 @@ export function Groups({ groups, by }: GroupsProps) {
         {groups.slice(0, MOST_GROUPS).map((group) => (
           <li key={group.name}>
             <button type="button" onClick={() => show(group)}>
-              <b>{strings.times(group)}</b>
-              <span class="name">{strings.groupName(group, by)}</span>
+              <b>{strings.times(group.count)}</b>
+              <span class="name">{groupName(group, by)}</span>
               <span class="oldest">{strings.oldestOf(group, at)}</span>
               <span class="parts" style={{ width: `${(100 * group.count) / most}%` }} aria-hidden="true">
                 {[...group.states].map(([status, count]) => (

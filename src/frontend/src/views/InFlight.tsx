@@ -1,8 +1,9 @@
 import { GROUPS } from "../address";
 import type { GroupKey } from "../groups";
+import { later } from "../later";
+import { lettersOnly } from "../requests";
 import { choices, choose, filter, groups, matching, ordered, requests, sample } from "../state";
 import * as strings from "../strings";
-import { Groups } from "./Groups";
 import { Requests } from "./Requests";
 
 export function InFlight({ ownPath }: { readonly ownPath: string }) {
@@ -56,7 +57,10 @@ function Filter() {
 function Body({ group, ownPath }: { readonly group: GroupKey | null; readonly ownPath: string }) {
   const empty = emptiness();
   if (empty !== null) return <p class="hint">{empty}</p>;
-  if (group !== null && groups.value !== null) return <Groups groups={groups.value} by={group} />;
+  if (group !== null && groups.value !== null) {
+    const Groups = later.value?.Groups;
+    return Groups === undefined ? null : <Groups groups={groups.value} by={group} />;
+  }
   const { requests: plain, websockets } = ordered.value;
   return (
     <div class="scroll">
@@ -77,6 +81,7 @@ function Body({ group, ownPath }: { readonly group: GroupKey | null; readonly ow
 function emptiness(): string | null {
   const shown = sample.value;
   if (shown?.capacity.extended_status === false) return strings.EXTENDED_STATUS_OFF;
+  if (shown !== null && lettersOnly(shown)) return strings.NOT_RECORDED;
   if (matching.value.length > 0) return null;
   if (requests.value.length > 0) return strings.nothingMatches(requests.value.length);
   if (shown?.capacity.extended_status === null) return strings.NO_TRACE;

@@ -3,28 +3,31 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { WINDOW_NAMES } from "../address";
 import { nearest } from "../axis";
+import { later } from "../later";
 import {
-  canStepBack,
   choose,
   cursorAt,
   elsewhere,
-  follow,
   frozenAt,
   marks,
+  oldest,
   paused,
   points,
+  sample,
   scheme,
   span,
-  step,
   windowName,
 } from "../state";
+import { pointOf } from "../memory";
 import * as strings from "../strings";
 import { TimelinePainter } from "../timeline";
+import { available, hole, live, loading, pixels, recording, replaying, trouble } from "../travel";
 import { useDrag } from "./drag";
 import { usePainting } from "./painting";
 import { useRoom } from "./size";
 
 export function Timeline() {
+  const Travel = later.value?.Travel;
   return (
     <section class="panel timeline" data-testid="timeline">
       <div class="head">
@@ -35,43 +38,65 @@ export function Timeline() {
             </button>
           ))}
         </div>
-        {paused.value && <Steps />}
+        {(paused.value || available.value) && Travel !== undefined && <Travel />}
         {elsewhere.value && (
-          <button type="button" onClick={follow}>
-            {strings.LABELS.now}
+          <button type="button" onClick={live}>
+            {strings.LABELS[replaying.value ? "end" : "live"]}
           </button>
         )}
-        <Reading />
+        <Told />
       </div>
       <Charts />
     </section>
   );
 }
 
-function Steps() {
+/** A mark is near the cursor (share of the window). */
+const NEAR = 0.008;
+
+/**
+ * The numbers at the cursor, or else of the sample at which the page stands still. What is to be said of the moment
+ * that the viewer asked for comes first, as long as the cursor is not elsewhere.
+ */
+function Told() {
+  const words = moment();
+  const at = cursorAt.value;
+  const inHole = hole.value !== null && at !== null && at >= hole.value.from && at <= hole.value.to;
+  const first = words !== "" && (at === null || inHole);
   return (
-    <>
-      <button type="button" aria-label={strings.LABELS.back} disabled={!canStepBack.value} onClick={() => step(-1)}>
-        ←
-      </button>
-      <button type="button" aria-label={strings.LABELS.forth} onClick={() => step(1)}>
-        →
-      </button>
-    </>
+    <p class="told">
+      <span class={first ? "moment" : "unseen"} role="status" data-testid="moment">
+        {words}
+      </span>
+      {!first && <span data-testid="reading">{reading(at ?? frozenAt.value)}</span>}
+    </p>
   );
 }
 
-/** The numbers at the cursor, or else of the sample at which the page stands still. */
-function Reading() {
+function moment(): string {
+  if (loading.value !== null) return strings.loading(loading.value);
+  if (trouble.value !== null && available.value) return strings.troubled(trouble.value);
+  return hole.value === null ? "" : strings.hole(hole.value);
+}
+
+function reading(at: number | null): string {
   const all = points.value;
-  const at = cursorAt.value ?? frozenAt.value;
-  const point = at === null ? undefined : all[nearest(all, at)];
-  const words = point !== undefined ? strings.reading(point) : all[0] === undefined ? "" : strings.remembers(all[0].at);
-  return (
-    <p class="reading" data-testid="reading">
-      {words}
-    </p>
-  );
+  if (at === null) return rest();
+  // Of several samples in one point it is this one that is shown.
+  const stopped = cursorAt.value === null ? sample.value : null;
+  const point = stopped === null ? all[nearest(all, at)] : pointOf(stopped, false);
+  if (point === undefined) return rest();
+  const near = NEAR * (span.value.to - span.value.from);
+  const there = marks.value.filter((mark) => mark.at - near <= at && at <= (mark.ended ?? mark.at) + near);
+  return [strings.reading(point), ...there.slice(-3).map(strings.mark)].join(" · ");
+}
+
+/** What the charts have, and why no more. */
+function rest(): string {
+  const why = strings.unrecorded(recording.value, trouble.value);
+  const since = points.value[0]?.at;
+  if (available.value) return `${strings.recordedSince(oldest.value)} ${why}`;
+  return since === undefined ? why : `${strings.remembers(since)} ${why}`;
 }
 
 function Charts() {
@@ -84,6 +109,7 @@ function Charts() {
   }, []);
   usePainting(() => {
     if (room.value === null) return;
+    pixels.value = room.value.width;
     painter.value?.draw({
       ...room.value,
       points: points.value,

@@ -1,5 +1,6 @@
 import { error, sample, says } from "../state";
 import * as strings from "../strings";
+import { Draining } from "./Draining";
 
 export function Verdict() {
   if (says.value === null) {
@@ -11,10 +12,12 @@ export function Verdict() {
       </section>
     );
   }
-  const advice = strings.advice(says.value);
+  // Of what drains there is a line of its own, which says more.
+  const advice = says.value.cause === "draining" ? null : strings.advice(says.value);
   return (
     <section class={`verdict verdict-${says.value.level}`} data-testid="verdict">
       <p>{strings.verdict(says.value)}</p>
+      <Draining />
       {sample.value !== null && <span class="server">{strings.serverLine(sample.value)}</span>}
       {advice !== null && (
         <small data-testid="advice">

@@ -1,10 +1,10 @@
 import { choices, choose, details, pin, rows, sameTold, sample, told } from "../state";
+import { later } from "../later";
 import * as strings from "../strings";
 import { STATE_KEYS } from "../palette";
 import { STATUSES } from "../wire";
 import { AsText } from "./AsText";
 import { Grid } from "./Grid";
-import { SlotMap } from "./SlotMap";
 import type { Panel } from "../address";
 
 const PANELS: readonly (readonly [Panel, string])[] = [
@@ -14,6 +14,7 @@ const PANELS: readonly (readonly [Panel, string])[] = [
 
 export function Workers() {
   const { panel } = choices.value;
+  const SlotMap = later.value?.SlotMap;
   return (
     <section class="panel workers" data-testid="grid">
       <div class="head">
@@ -28,7 +29,8 @@ export function Workers() {
         <Legend />
         <AsText />
       </div>
-      {panel === "grid" ? <Grid /> : <SlotMap />}
+      {panel === "grid" && <Grid />}
+      {panel === "map" && (SlotMap === undefined ? <div class="canvas" /> : <SlotMap />)}
       <Story />
     </section>
   );
