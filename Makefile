@@ -45,7 +45,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test $(VENV)/.oldest
 	$(NPM) test
-	$(BIN)/pytest $(ARGS)
+	@tools/test.sh $(ARGS)
 	PYTHONPATH=$(OLDEST) $(BIN)/pytest -q tests/test_clients.py tests/test_hub.py
 
 check: $(VENV)/.test

@@ -417,7 +417,8 @@ def test_damage_in_use_costs_some_ticks(path: Path) -> None:
         assert ("recording", None) == (status.state, status.problem)
     assert f"The recording {path} is damaged: a new one begins." in messages
     assert is_intact(path)
-    assert 290 <= len(frames(path))
+    # Ticks that came before the damage was met went into the old file.
+    assert 250 <= len(frames(path))
     assert len(messages) <= 3
 
 
