@@ -15,7 +15,9 @@ done
 # Doctor looks at all Apaches of the machine: those that start one stay together.
 servers="tests/apache tests/apacheconf tests/test_selfcheck.py"
 log=$(mktemp)
-$pytest "$@" $servers >"$log" 2>&1 &
+# A shell lets what it starts beside itself ignore SIGINT, and then so would all that the tests start.
+heed='import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])'
+.venv/bin/python -c "$heed" $pytest "$@" $servers >"$log" 2>&1 &
 beside=$!
 trap 'kill -TERM $beside 2>/dev/null || true; wait $beside || true; rm -f "$log"; exit 130' INT TERM HUP
 
