@@ -113,6 +113,7 @@ async function goTo(at: number, side: "before" | "after" = "before"): Promise<vo
 
 /** Show a sample as that of an instant, and say so if it is older. */
 function standAt(sample: Sample, from: Scene | null, at: number, playing: "playing" | "standing" = "standing"): void {
+  stepping.samples = 0;
   batch(() => {
     state.stand(sample, from?.memory ?? null, playing);
     hole.value = available.peek() && isLate(sample, at) ? holeAt(sample, from, at) : null;
@@ -173,16 +174,22 @@ function earlier({ memory, failures }: Scene, at: number): number | null {
   return instants.length === 0 ? null : Math.min(...(instants as number[])) - LESS;
 }
 
+/** The steps that are under way: all count from what is still shown, so that further ones are added to them. */
+let stepping = { turn: -1, samples: 0 };
+
 /** Go a number of samples back or forth; beyond the newest the page goes on. */
-function step(samples: number): void {
+function step(more: number): void {
   pausePlay();
   const shown = state.sample.peek();
   if (shown === null) return;
+  const samples = more + (stepping.turn === turn ? stepping.samples : 0);
   const memory = state.remembered();
   const near = !state.standsFar.peek() && memory.placeAt(shown.at) + samples >= 0;
   settle();
   if (!available.peek() || near) return stepNear(samples);
-  void (samples < 0 ? stepBack(shown, -samples) : stepOn(shown, samples));
+  const mine = (stepping = { turn, samples });
+  const done = () => (mine.samples = 0);
+  void (samples < 0 ? stepBack(shown, -samples) : stepOn(shown, samples)).finally(done);
 }
 
 function stepNear(samples: number): void {

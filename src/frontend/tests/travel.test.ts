@@ -220,6 +220,33 @@ describe("steps", () => {
   });
 });
 
+describe("steps while others are under way", () => {
+  test("are added to them", async () => {
+    const { travel, state, shown } = await opened();
+    const first = (state.remembered().whole(0)?.at ?? 0) - AT;
+    travel.seek(AT + first);
+    for (const samples of [-1, -10, -10]) travel.step(samples);
+    await settled();
+    expect(shown()).toBe(first - 21);
+    for (const samples of [-10, 10, 1]) travel.step(samples);
+    await settled();
+    expect(shown()).toBe(first - 20);
+  });
+
+  test("count for nothing once the viewer went elsewhere", async () => {
+    const { travel, shown } = await opened();
+    travel.seek(AT + 2000);
+    await settled();
+    // Not there yet: what this goes through has to be fetched.
+    for (let presses = 0; presses < 60; presses++) travel.step(-10);
+    travel.seek(AT + 2300);
+    await settled();
+    travel.step(-1);
+    await settled();
+    expect(shown()).toBe(2299);
+  });
+});
+
 describe("events", () => {
   test("the one before and the next; after the newest comes now", async () => {
     const { travel, state, shown } = await opened();
