@@ -90,8 +90,9 @@ $(VENV)/.run: $(VENV)/.demo
 $(VENV)/.test: $(VENV)/.run
 	@tools/require.sh test
 	@echo 'Installing what tests and checks need'
-	@$(PIP) -e '.[apache,lint,test]'
+	@$(PIP) -e '.[apache,lint,test,top]'
 	@$(NPM) ci --ignore-scripts
+	@tools/unpack.sh $(VENV)/debian prometheus prometheus-apache-exporter
 	@touch $@
 
 # The fan-out stands on a few public calls of aiohttp: they are tried on the oldest one allowed, too.
