@@ -1,11 +1,12 @@
 """Run every benchmark and print its figures; the options are those of `benchmarks.fanout`."""
 
-from benchmarks import fanout, page, tick, write
+from benchmarks import fanout, page, scrape, tick, write
 from benchmarks.children import BenchmarkError
 
 if __name__ == "__main__":
     arguments = fanout.parse_arguments()
     tick.main()
+    scrape.main()
     write.main([])
     try:
         fanout.run(arguments)

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mod_wsgi_dashboard.core import rates, wire
+from mod_wsgi_dashboard.core.alerts import Alert
 from mod_wsgi_dashboard.core.errors import DashboardError
 from mod_wsgi_dashboard.core.redaction import Redactor
 from mod_wsgi_dashboard.core.scoreboard import STATUSES, Reader
@@ -96,11 +97,21 @@ def samples(
         try:
             scoreboard = reader.read(metrics)
         except DashboardError as error:
-            made.append(wire.Failure(tick, at, 1.0, str(error), viewers, []))
+            made.append(wire.Failure(tick, at, 1.0, str(error), viewers, [], _alerts(tick)))
             continue
         previous = rates.read(scoreboard, previous=previous, elapsed=1.0)
         notices = ["late"] if tick % 3 == 0 else []
-        made.append(
-            wire.Sample(tick, at, 1.0, scoreboard, previous.rates, previous.capacity, viewers, notices)
-        )
+        derived = previous.rates, previous.capacity
+        made.append(wire.Sample(tick, at, 1.0, scoreboard, *derived, viewers, notices, _alerts(tick)))
     return made
+
+
+def _alerts(tick: int) -> list[Alert]:
+    """Return alerts that begin, stay, grow and are over, as ticks go by."""
+    stuck = Alert("held", "stuck", "warning", AT + 21.0, 60.0 + tick, 1.0, "GET /<b>/*", tick)
+    found = [
+        Alert("full", "busy", "critical", AT + 20.5, 1.0, 1.0),
+        Alert("started", "restart", "warning", AT),
+        stuck,
+    ]
+    return found[: (tick + 1) // 2 % 4]

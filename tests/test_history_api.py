@@ -154,7 +154,7 @@ async def test_history_as_csv_has_the_same_numbers(path: Path) -> None:
 
 
 BAD = [
-    *(("from", value) for value in ("", "nan", "inf", "-1", "1e400", "1e9", "9" * 30, "100000000001")),
+    *(("from", value) for value in ("", "nan", "inf", "-1", "1e400", "1e12", "9" * 30, "100000000001")),
     *(("from", value) for value in ("\u0661\u0662", "1_0", " 1", "0x1", "yesterday", "1&from=2", ".")),
     *(("to", value) for value in ("nan", "-inf", "", "1&to=1")),
     ("from", f"{AT + 9}&to={AT}"),
@@ -179,7 +179,7 @@ ONLY = {
     ],
     "concurrency": [],
 }
-GRID = [("at", value) for value in ("", "nan", "-1", "x", "1&at=2", "\u0661", "1e3")]
+GRID = [("at", value) for value in ("", "nan", "-1", "x", "1&at=2", "\u0661", "1e")]
 
 
 @pytest.mark.parametrize("endpoint", [*ONLY, "grid"])
@@ -565,7 +565,7 @@ async def test_bookmarks_that_are_taken(tmp_path: Path) -> None:
             status, made = await send(served, json.dumps({"text": text}))
             assert (201, "bookmark", None) == (status, made["kind"], made["ended"])
             assert {"text": text.strip()} == made["data"]
-            assert began - 0.001 <= made["at"] <= time.time()
+            assert began - 0.001 <= made["at"] <= time.time() + 0.001
         at = round(time.time() - 3600, 3)
         _, made = await send(served, json.dumps({"at": at, "text": "earlier"}))
         assert at == made["at"]

@@ -15,9 +15,12 @@ NAME = "mod_wsgi_dashboard"
 
 # Each module, and what of the package it may import, the lowest first.
 LAYERS = [
-    "core.errors", "core.redaction", "core.scoreboard", "core.rates", "core.guard", "core.wire",
-    "core.encoder", "core.decoder", "core.events", "core.history", "client",
-    "settings", "traffic", "simulator", "sources", "supervisor", "hub", "poller",
+    "core.errors", "core.redaction", "core.scoreboard", "core.rates", "core.guard",
+    "core.pattern", "core.durations", "core.alerts", "core.wire",
+    "core.encoder", "core.decoder", "core.events", "core.history",
+    "core.requests", "core.filters", "core.groups", "core.verdict", "core.sentences",
+    "core.metrics", "client",
+    "settings", "logs", "traffic", "simulator", "sources", "supervisor", "hub", "poller",
     "recording", "tape", "recorder", "archive",
     "instants", "incident", "unpacking", "local_recordings", "what_if",
     "apacheconf.directives", "apacheconf.findings", "apacheconf.rules", "apacheconf.report",
@@ -37,8 +40,14 @@ LAYERS = [
     "apacheconf.doctor", "apacheconf.visitor", "apacheconf.probe", "apacheconf.doctor_command",
     "apacheconf.choices", "apacheconf.lines", "apacheconf.defines", "apacheconf.render",
     "apacheconf.targets", "apacheconf.writer", "apacheconf.config_command",
-    "selfcheck", "doctor_page", "middlewares", "history_api", "export_api", "app",
-    "service", "service_script", "incident_command", "cli",
+    "selfcheck", "doctor_page", "middlewares", "webhook", "exposition", "fields",
+    "history_api", "export_api", "drain", "answers", "openapi", "app",
+    "service", "service_script", "incident_command", "assets_command",
+    *(f"terminal.{name}" for name in (
+        "text", "keys", "moment", "report", "archive", "chart", "travel", "grid", "table", "layout",
+        "palette", "screen", "command",
+    )),
+    "terminal", "cli",
 ]  # fmt: skip
 
 PURE = {"asyncio", "aiohttp", "mod_wsgi", "time", "random", "os", "socket", "threading", "pathlib"}

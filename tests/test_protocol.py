@@ -19,6 +19,7 @@ from hypothesis import given, settings
 
 from mod_wsgi_dashboard.app import PACES
 from mod_wsgi_dashboard.core import rates, wire
+from mod_wsgi_dashboard.core.alerts import Alert
 from mod_wsgi_dashboard.core.decoder import ChainBroken, Decoder
 from mod_wsgi_dashboard.core.encoder import Encoder
 from mod_wsgi_dashboard.core.redaction import Redactor
@@ -117,6 +118,7 @@ def test_the_page_s_frames_are_the_encoder_s() -> None:
     [
         *(wire.KeyFrame, wire.DeltaFrame, wire.ErrorFrame, wire.Processes, wire.Tables, wire.Slots),
         *(wire.Sample, wire.Failure, wire.ViewerCount, rates.Rates, rates.VhostRates, rates.Capacity),
+        Alert,
     ],
 )
 def test_the_page_explains_each_member(struct: type[msgspec.Struct]) -> None:
@@ -167,6 +169,8 @@ def check_decode(history: list[Any], *, detail: wire.Detail = "full") -> None:
         if isinstance(expected, wire.Sample):
             members = msgspec.to_builtins(expected) | msgspec.to_builtins(expected.snapshot)
             shared = held.keys() & members.keys() - {"processes"}
+            members.setdefault("alerts", [])
+            shared.add("alerts")
             assert {"tick", "rates", "viewers", "notices", "running_time"} <= shared
             assert {name: members[name] for name in shared} == {name: held[name] for name in shared}
             pids = [process.pid for process in expected.snapshot.processes]

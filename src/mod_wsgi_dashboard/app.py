@@ -24,15 +24,21 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from mod_wsgi_dashboard import (
     __version__,
     doctor_page,
+    drain,
     export_api,
+    exposition,
+    fields,
     history_api,
     middlewares,
+    openapi,
     selfcheck,
+    webhook,
 )
 from mod_wsgi_dashboard.apacheconf import report
 from mod_wsgi_dashboard.apacheconf.findings import Finding
 from mod_wsgi_dashboard.archive import Archive
-from mod_wsgi_dashboard.core import encoder, wire
+from mod_wsgi_dashboard.core import encoder, metrics, wire
+from mod_wsgi_dashboard.core.alerts import Alarms, Alert
 from mod_wsgi_dashboard.core.guard import Guard
 from mod_wsgi_dashboard.core.rates import Reading
 from mod_wsgi_dashboard.hub import Encoder, Hub, Kind, Viewer
@@ -43,6 +49,7 @@ from mod_wsgi_dashboard.settings import Settings
 from mod_wsgi_dashboard.sources import Source
 from mod_wsgi_dashboard.supervisor import Supervisor
 from mod_wsgi_dashboard.tape import TapeError
+from mod_wsgi_dashboard.webhook import Webhook
 
 log = logging.getLogger(__name__)
 
@@ -110,16 +117,22 @@ class Dashboard:
         self.connections: dict[Viewer, Connection] = {}
         # Of these, how many hold a worker of Apache.
         self.holding = 0
+        # By the guard, since the start: not let in, and moved to polling.
+        self.refused = self.sent_away = 0
         self.latest: wire.Sample | wire.Failure | None = None
+        self.alarms = Alarms(settings.alerts)
+        url, secret = settings.webhook_url, settings.webhook_secret
+        self.webhook = None if url is None or source is None else Webhook(url, secret)
         self.started_at = time.monotonic()
         self.surroundings = selfcheck.look_around(settings)
         self._payload: bytes | None = None
+        self.exposition = exposition.Exposition(settings, self.state, mpm=self.surroundings.mpm)
         # In a replay there is nothing to read.
         self.poller = None if source is None else self._make_poller(source)
 
     def _make_poller(self, source: Source) -> Poller:
         wanted = self.hub.occupied
-        if self.settings.record != "off":
+        if self.settings.record != "off" or self.webhook is not None:
             wanted = asyncio.Event()
             wanted.set()
         return Poller(
@@ -129,12 +142,23 @@ class Dashboard:
             publish=self.publish,
             viewers=self._count_viewers,
             notices=self._notices,
+            judge=self._judge,
         )
+
+    def _judge(self, reading: Reading | None, at: float, now: float) -> list[Alert]:
+        """Return the alerts; log those that begin or are over, and send them."""
+        alerts, changes = self.alarms.observe(reading, at=at, now=now)
+        for change in changes:
+            webhook.log_change(change)
+            if self.webhook is not None:
+                self.webhook.offer(change)
+        return alerts
 
     def publish(self, latest: wire.Sample | wire.Failure) -> None:
         """Make `latest` what every viewer and the API get, and have it recorded."""
         self.latest, self._payload = latest, None
         self.hub.publish(latest)
+        self.exposition.observe(latest)
         recorder = self.archive.recorder
         if recorder is not None:
             recorder.take(latest)
@@ -148,12 +172,51 @@ class Dashboard:
         if self.poller is not None:
             self.poller.refresh()
 
+    def state(self) -> metrics.State:
+        """Return what `/metrics` tells, of a sample no older than the interval."""
+        self.refresh()
+        poller = self.poller
+        assert poller is not None, "a replay has no metrics"
+        return metrics.State(
+            latest=self.latest,
+            ticks=poller.ticks,
+            failures=poller.failures,
+            interval=self.settings.interval,
+            lag=poller.lag,
+            duration=poller.duration,
+            refused=self.refused,
+            let_go=self.sent_away,
+            recording=self._recording_state(),
+            rules=[(rule.name, rule.severity) for rule in self.alarms.rules],
+            stuck=self.alarms.stuck,
+        )
+
+    def _recording_state(self) -> metrics.Recording | None:
+        if self.settings.record == "off":
+            return None
+        status, recorder = self.archive.status, self.archive.recorder
+        return metrics.Recording(
+            up=status.state == "recording" and status.problem is None,
+            size=status.bytes,
+            limit=self.settings.record_bytes,
+            dropped=None if recorder is None else recorder.dropped,
+        )
+
     async def watch(self) -> None:
         """Read the scoreboard at each tick, for ever."""
         if self.poller is not None:
             await self.poller.run()
         self.publish(await self.archive.read(_newest_sample))
         await asyncio.Event().wait()
+
+    @contextlib.asynccontextmanager
+    async def sending(self) -> AsyncIterator[None]:
+        """Send alerts while in the context, if there is a webhook."""
+        if self.webhook is None:
+            yield
+            return
+        async with self.supervisor.running("webhook", self.webhook.run):
+            yield
 
     @contextlib.asynccontextmanager
     async def recording(self) -> AsyncIterator[None]:
@@ -205,7 +268,10 @@ class Dashboard:
         """Move the newest viewers that hold a worker of Apache to polling."""
         newest = [c for c in reversed(self.connections.values()) if c.through_apache][:count]
         reason = self.guard.refusal(connected=0, held=0, through_apache=True) or "No worker is free."
-        log.warning("%s %d of %d viewers were moved to polling", reason, len(newest), len(self.hub))
+        extra = {"moved": len(newest), "viewers": len(self.hub)}
+        text = "%s %d of %d viewers were moved to polling"
+        log.warning(text, reason, len(newest), len(self.hub), extra=extra)
+        self.sent_away += len(newest)
         for connection in newest:
             self.leave(connection.viewer)
             connection.dismiss(WSCloseCode.TRY_AGAIN_LATER, reason)
@@ -261,11 +327,11 @@ INDEX = web.AppKey("mod_wsgi_dashboard.index", str)
 def create_app(settings: Settings, source: Source) -> web.Application:
     """Return the dashboard as an aiohttp application.
 
-    The scoreboard is read at each tick and recorded; with `record = off` it is read once at the start,
-    and then while there are viewers, or when the API is asked. As a sub-application
+    The scoreboard is read at each tick and recorded; with `record = off`, and without a webhook, it is
+    read once at the start, and then while there are viewers, or when the API is asked. Within another
     (`app.add_subapp("/metrics", create_app(...))`) its page is at `/metrics/`.
     """
-    return _create(settings, Dashboard(settings, source, Archive()))
+    return _create(settings, Dashboard(settings, source, Archive()), source)
 
 
 def create_replay(settings: Settings, path: Path, name: str) -> web.Application:
@@ -276,15 +342,19 @@ def create_replay(settings: Settings, path: Path, name: str) -> web.Application:
         path: the recording, which nobody writes to any more.
         name: what the page calls it.
     """
-    return _create(settings, Dashboard(settings, None, Archive(path, replay=name)))
+    return _create(settings, Dashboard(settings, None, Archive(path, replay=name)), None)
 
 
-def _create(settings: Settings, dashboard: Dashboard) -> web.Application:
+def _create(settings: Settings, dashboard: Dashboard, source: Source | None) -> web.Application:
     app = web.Application(middlewares=[middlewares.admission(settings)])
     app[DASHBOARD] = dashboard
     app[history_api.ARCHIVE] = dashboard.archive
     app[history_api.SETTINGS] = settings
     app[export_api.WRITING] = asyncio.Lock()
+    if source is not None:
+        app[exposition.EXPOSITION] = dashboard.exposition
+    app[middlewares.HELD] = set()
+    app[drain.DRAIN] = drain.Drain(source, app[middlewares.HELD])
     web_root = Path(str(resources.files("mod_wsgi_dashboard"))) / "_web"
     app[ASSETS] = {path.name: path for path in web_root.glob("assets/*")}
     app[INDEX] = _read_index(web_root / "index.html")
@@ -292,12 +362,15 @@ def _create(settings: Settings, dashboard: Dashboard) -> web.Application:
         [
             web.get("/", _index),
             web.get("/ws", _websocket),
-            web.get("/api/v1/snapshot", _snapshot),
+            web.get("/api/v1/snapshot", history_api.told(_snapshot)),
             *history_api.routes(),
             *export_api.routes(),
+            *exposition.routes(),
             web.get("/api/v1/doctor", _doctor_data),
             web.get("/doctor", _doctor),
             web.get(f"/{doctor_page.STYLE_NAME}", _doctor_style),
+            *drain.routes(),
+            *openapi.routes(),
             web.get("/healthz", _healthz),
             web.get("/readyz", _readyz),
             web.get("/assets/{name}", _asset),
@@ -313,6 +386,7 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     dashboard = app[DASHBOARD]
     async with (
         dashboard.recording(),
+        dashboard.sending(),
         dashboard.supervisor.running("fan-out", dashboard.hub.run),
         dashboard.supervisor.running("poller", dashboard.watch),
     ):
@@ -353,11 +427,13 @@ async def _asset(request: web.Request) -> web.StreamResponse:
 
 async def _snapshot(request: web.Request) -> web.Response:
     dashboard = request.app[DASHBOARD]
+    wanted = history_api.asked_fields(request)
     dashboard.refresh()
     latest = dashboard.latest
     if latest is None:
         return middlewares.problem(503, "The scoreboard was not read yet.", {"Retry-After": "1"})
-    headers = {"ETag": f'"{latest.tick}-{dashboard.started_at:.6f}"'}
+    which = "" if wanted is None else f"-{fields.tag(wanted)}"
+    headers = {"ETag": f'"{latest.tick}-{dashboard.started_at:.6f}{which}"'}
     if not latest.viewers.accepting:
         # When to ask for a WebSocket again.
         headers["Retry-After"] = str(RETRY_AFTER)
@@ -365,7 +441,7 @@ async def _snapshot(request: web.Request) -> web.Response:
         return web.Response(status=304, headers=headers)
     return web.Response(
         status=200 if isinstance(latest, wire.Sample) else 503,
-        body=dashboard.payload,
+        body=dashboard.payload if wanted is None else fields.encode(latest, wanted),
         content_type="application/json",
         headers=headers,
     )
@@ -422,6 +498,7 @@ async def _websocket(request: web.Request) -> web.StreamResponse:
         connected=len(dashboard.hub), held=dashboard.holding, through_apache=held
     )
     if refusal is not None:
+        dashboard.refused += 1
         await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=refusal.encode())
         return socket
     connection = dashboard.join(transport, socket, kind, held=held)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from aiohttp import web
 
-from mod_wsgi_dashboard import middlewares
+from mod_wsgi_dashboard import fields, middlewares
 from mod_wsgi_dashboard.archive import Archive, NoRecording, Unreadable
 from mod_wsgi_dashboard.core import history, wire
 from mod_wsgi_dashboard.core.errors import DashboardError
@@ -54,8 +54,11 @@ PIECE_BYTES = 256 << 10
 WRITE_SECONDS = 5.0
 MOST_KINDS = 20
 NUMBER_LENGTH = 18
+# The longest that Python writes a float: -2.2250738585072014e-308.
+FLOAT_LENGTH = 24
 
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?")
+# As JSON has it.
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?")
 _COUNT = re.compile(r"[0-9]+")
 _KIND = re.compile(r"[a-z][a-z-]{0,39}")
 # What zlib calls the two codings.
@@ -107,7 +110,7 @@ def told(handler: Handler) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
-        except BadQuery as error:
+        except (BadQuery, fields.FieldError) as error:
             return middlewares.problem(400, str(error))
         except NoRecording as error:
             return middlewares.problem(404, str(error))
@@ -129,10 +132,11 @@ def _number(request: web.Request, name: str, default: float, *, most: float = LA
     text = _text(request, name)
     if text is None:
         return default
-    if len(text) > NUMBER_LENGTH or not _NUMBER.fullmatch(text) or float(text) > most:
+    if len(text) > FLOAT_LENGTH or not _NUMBER.fullmatch(text) or not 0.0 <= float(text) <= most:
         what = "epoch seconds, such as 1790000000.5" if most == LAST_INSTANT else f"at most {most:.0f} s"
         raise BadQuery(f"`{name}` is a number: {what}.")
-    return float(text)
+    # Without the sign of -0.0.
+    return abs(float(text))
 
 
 def _count(request: web.Request, name: str, default: int, most: int) -> int:
@@ -151,6 +155,11 @@ def _choice(request: web.Request, name: str, *choices: str) -> str:
     if text not in choices:
         raise BadQuery(f"`{name}` is {' or '.join(choices)}.")
     return text
+
+
+def asked_fields(request: web.Request) -> fields.Tree | None:
+    """Return the members that are asked for; None for all."""
+    return fields.parse(_text(request, "fields"))
 
 
 async def asked_range(request: web.Request, *, seconds: float = DEFAULT_SECONDS) -> Range:
@@ -415,12 +424,14 @@ def _join_adler(one: int, other: int, size: int) -> int:
 async def grid(request: web.Request) -> web.Response:
     """Answer the newest recorded sample at or before an instant, in the plain format."""
     at = _number(request, "at", await _newest(request))
+    wanted = asked_fields(request)
 
     def work(recording: Recording) -> web.Response:
         sample = recording.sample_at(_ms(at))
         if sample is None:
             return middlewares.problem(404, "Nothing was recorded at that time, or before it.")
-        return _pack(request, wire.encode(sample), "application/json")
+        body = wire.encode(sample) if wanted is None else fields.encode(sample, wanted)
+        return _pack(request, body, "application/json")
 
     return await request.app[ARCHIVE].read(work)
 

@@ -216,6 +216,7 @@ class Hub:
         self._chains: dict[tuple[str, int], Chain] = {}
         self._latest: wire.Sample | wire.Failure | None = None
         self._count = 0
+        self._failures = 0
         self._order = itertools.count(1)
         self._round = 0
         self._pings: list[tuple[float, int, Viewer]] = []
@@ -427,7 +428,12 @@ class Hub:
         return max(self._heartbeat, self._count / PINGS_PER_SECOND)
 
     def _cut_off(self, viewer: Viewer) -> None:
-        log.exception("a viewer could not be served and is cut off")
+        self._failures += 1
+        # The 1st, 2nd, 4th, 8th: what is wrong with a frame cuts off thousands, and again when they come
+        # back.
+        if not self._failures & (self._failures - 1):
+            extra = {"failures": self._failures}
+            log.exception("a viewer could not be served and is cut off", extra=extra)
         viewer.transport.abort()
 
     def _channel(self, kind: Kind) -> Channel:

@@ -18,14 +18,23 @@ X-Forwarded-Host: mod_proxy appends to what a client sent.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
+from collections.abc import Mapping
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from mod_wsgi_dashboard.core.errors import NOTHING_HERE
 from mod_wsgi_dashboard.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# One token for each request that holds a worker of Apache now, viewers' WebSockets too.
+HELD = web.AppKey("mod_wsgi_dashboard.held", set[object])
 
 # Longer than any mount point that a person would type.
 PREFIX_LENGTH = 200
@@ -59,11 +68,24 @@ _HEADERS = {
 }
 
 
-def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> web.Response:
-    """Return an error as problem details (RFC 9457): one sentence that says what to change."""
+def problem(
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    more: Mapping[str, object] | None = None,
+) -> web.Response:
+    """Return an error as problem details (RFC 9457): one sentence that says what to change.
+
+    Args:
+        status: of HTTP.
+        detail: the sentence.
+        headers: further headers of the answer.
+        more: further members, for programs.
+    """
     return web.Response(
         status=status,
-        body=msgspec.json.encode({"status": status, "detail": detail}),
+        body=msgspec.json.encode({"status": status, "detail": detail, **(more or {})}),
         content_type="application/problem+json",
         headers=headers,
     )
@@ -87,15 +109,46 @@ def admission(settings: Settings) -> Middleware:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        # Who may ask at all comes first, before anything about the request is believed.
-        refusal = _check_host(request, settings)
-        if refusal is None:
-            refusal = _check_origin(request, settings)
-        if refusal is None:
-            refusal = _check_prefix(request)
-        return await handler(request) if refusal is None else refusal
+        token, held = object(), request.app[HELD]
+        if came_through_apache(request):
+            held.add(token)
+        try:
+            # Who may ask at all comes first, before anything about the request is believed.
+            refusal = _check_host(request, settings)
+            if refusal is None:
+                refusal = _check_origin(request, settings)
+            if refusal is None:
+                refusal = _check_prefix(request)
+            return await handler(request) if refusal is None else refusal
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            return _plainly(error)
+        except Exception:
+            if request.writer.output_size or "Upgrade" in request.headers:
+                # Something was answered already, and nothing else can be.
+                raise
+            log.exception("a request could not be answered")
+            return problem(500, "The dashboard failed; Apache's error log says how.")
+        finally:
+            held.discard(token)
 
     return check
+
+
+_WHAT_TO_ASK = {
+    404: NOTHING_HERE,
+    405: "This address does not take that method; the header Allow names those that it takes.",
+    413: "The body of the request is too long.",
+}
+
+
+def _plainly(error: web.HTTPException) -> web.Response:
+    """Return what aiohttp raised as problem details; its own texts may repeat what a client sent."""
+    status = HTTPStatus(error.status)
+    detail = _WHAT_TO_ASK.get(status) or f"The request was not accepted: {status.phrase}."
+    kept = {name: error.headers[name] for name in ("Allow", "Retry-After") if name in error.headers}
+    return problem(status, detail, kept)
 
 
 def _check_prefix(request: web.Request) -> web.Response | None:

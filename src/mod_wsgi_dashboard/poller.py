@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mod_wsgi_dashboard.core import rates, wire
+from mod_wsgi_dashboard.core.alerts import Alert
 from mod_wsgi_dashboard.core.errors import DashboardError
 from mod_wsgi_dashboard.core.redaction import Redactor
 from mod_wsgi_dashboard.core.scoreboard import Reader, Scoreboard
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # NTP slews by less; a step of this size between two polls makes times on the page jump visibly.
 CLOCK_JUMP = 2.0
+
+Judge = Callable[[rates.Reading | None, float, float], list[Alert]]
 
 
 class Clock(Protocol):
@@ -66,6 +69,8 @@ class Poller:
         publish: called with each sample or failure.
         viewers: called with the reading, None where there is none, for the count of viewers.
         notices: called for sentences, beside the poller's own, that viewers should read.
+        judge: called with the reading, None where there is none, and its instant in epoch and in
+            monotonic seconds, for the alerts.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Poller:
         publish: Callable[[wire.Sample | wire.Failure], None],
         viewers: Callable[[rates.Reading | None], wire.ViewerCount],
         notices: Callable[[], list[str]],
+        judge: Judge | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._source = source
@@ -85,6 +91,7 @@ class Poller:
         self._publish = publish
         self._viewers = viewers
         self._notices = notices
+        self._judge: Judge = judge or (lambda _reading, _at, _now: [])
         self._clock = clock or SystemClock()
         self._reader = Reader(
             Redactor(
@@ -94,6 +101,9 @@ class Poller:
             )
         )
         self._tick = 0
+        self._failures = 0
+        self._due: float | None = None
+        self._lag = self._duration = 0.0
         self._polled_at: float | None = None
         self._reading: rates.Reading | None = None
         self._read_at = 0.0
@@ -105,6 +115,26 @@ class Poller:
     def age(self) -> float:
         """Seconds since the newest poll; infinite before the first."""
         return math.inf if self._polled_at is None else self._clock.monotonic() - self._polled_at
+
+    @property
+    def ticks(self) -> int:
+        """Polls until now."""
+        return self._tick
+
+    @property
+    def failures(self) -> int:
+        """Of these, how many could not be read."""
+        return self._failures
+
+    @property
+    def lag(self) -> float:
+        """Seconds by which the newest poll began later than it was due; 0 if it was just asked for."""
+        return self._lag
+
+    @property
+    def duration(self) -> float:
+        """Seconds that the newest poll took, to read and to hand on."""
+        return self._duration
 
     async def run(self) -> None:
         """Poll at once, so that the log says what is wrong, and then whenever somebody looks."""
@@ -121,9 +151,11 @@ class Poller:
         while True:
             # A sleep may end a rounding error early: that must not be a tick of its own.
             passed = int((self._clock.monotonic() - start) / interval + 1e-3)
-            await self._clock.sleep_until(start + (passed + 1) * interval)
+            due = start + (passed + 1) * interval
+            await self._clock.sleep_until(due)
             if not self._wanted.is_set():
                 return
+            self._due = due
             self.poll()
 
     def refresh(self) -> None:
@@ -135,16 +167,19 @@ class Poller:
         """Read the scoreboard once and publish what came of it."""
         self._tick += 1
         began = self._polled_at = self._clock.monotonic()
+        due, self._due = self._due, None
+        self._lag = 0.0 if due is None else max(0.0, began - due)
         at = self._clock.wall()
         try:
             scoreboard = self._reader.read(self._source.read())
         except DashboardError as error:
-            self._fail(at, str(error), exception=None)
+            self._fail(at, began, str(error), exception=None)
         except Exception as error:
             problem = f"mod_wsgi.server_metrics() raised {type(error).__name__}; polling goes on."
-            self._fail(at, problem, exception=error)
+            self._fail(at, began, problem, exception=error)
         else:
             self._succeed(scoreboard, at, began)
+        self._duration = self._clock.monotonic() - began
 
     def _succeed(self, scoreboard: Scoreboard, at: float, began: float) -> None:
         if self._problem is not None:
@@ -173,10 +208,12 @@ class Poller:
                 capacity=self._reading.capacity,
                 viewers=self._viewers(self._reading),
                 notices=[*troubles, *self._notices()],
+                alerts=self._judge(self._reading, at, began),
             )
         )
 
-    def _fail(self, at: float, problem: str, *, exception: Exception | None) -> None:
+    def _fail(self, at: float, began: float, problem: str, *, exception: Exception | None) -> None:
+        self._failures += 1
         if problem != self._problem:
             log.error("%s", problem, exc_info=exception)
             self._problem = problem
@@ -188,6 +225,7 @@ class Poller:
                 error=problem,
                 viewers=self._viewers(None),
                 notices=self._notices(),
+                alerts=self._judge(None, at, began),
             )
         )
 

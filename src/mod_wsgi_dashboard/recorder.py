@@ -153,6 +153,7 @@ class Recorder:
         self._taken_ms = 0
         self._wants_key = True
         self._dropped_at: float | None = None
+        self._dropped = 0
         self._closing = False
         # The thread's.
         self._tape: Tape | None = None
@@ -165,6 +166,7 @@ class Recorder:
         self._status = Status("recording")
         self._suspect = False
         self._set_aside_at: float | None = None
+        self._unwritten = 0
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
@@ -175,6 +177,11 @@ class Recorder:
         if status.problem is None and dropped_at is not None:
             return dataclasses.replace(status, problem=_SLOW)
         return status
+
+    @property
+    def dropped(self) -> int:
+        """Ticks that were to be recorded and are not: the disk was too slow, or could not be written."""
+        return self._dropped + self._unwritten
 
     def start(self) -> None:
         """Start the thread."""
@@ -213,6 +220,7 @@ class Recorder:
             self._queue.put_nowait(item)
         except queue.Full:
             self._wants_key = True
+            self._dropped += 1
             if self._dropped_at is None:
                 log.warning("%s", _SLOW)
             self._dropped_at = self._monotonic()
@@ -281,9 +289,11 @@ class Recorder:
             if self._watcher is not None:
                 self._note(self._watcher.observe(item.latest))
             if self._tape is None and not self._open(item):
+                self._unwritten += 1
                 return
             self._append(item)
         except Exception as error:
+            self._unwritten += 1
             self._fail(error)
 
     def _note(self, events: list[Event]) -> None:
@@ -375,6 +385,7 @@ class Recorder:
             self._recorded = None
         if item.kind == DELTA and (self._recorded is None or item.previous != self._recorded):
             self._wants_key = True
+            self._unwritten += 1
             return
         states, values = b"", []
         if isinstance(latest, wire.Sample):
@@ -390,9 +401,9 @@ class Recorder:
         self._recorded, self._last_ms = latest.tick, at_ms
         before, self._status = self._status, Status("recording", None, self._tape.bytes)
         if before.state == "failed":
-            log.warning("recording again, to %s", self.path)
+            log.warning("recording again, to %s", self.path, extra={"path": str(self.path)})
         elif before.bytes is None:
-            log.info("recording to %s", self.path)
+            log.info("recording to %s", self.path, extra={"path": str(self.path)})
         if self._dropped_at is not None and self._monotonic() - self._dropped_at >= SLOW_SECONDS:
             self._dropped_at = None
             log.warning("the disk of the recording keeps up again")
@@ -459,8 +470,11 @@ def _is_full(directory: Path) -> bool:
 
 def _without_request(event: Event) -> Event:
     """Return an event without what a recording of states leaves out."""
-    hidden = {name: None for name in ("request", "client") if name in event.data}
-    return msgspec.structs.replace(event, data={**event.data, **hidden}) if hidden else event
+    hidden = {name: None for name in ("request", "client", "path") if name in event.data}
+    if not hidden:
+        return event
+    subject = event.data["rule"] if event.kind == "alert" else event.subject
+    return msgspec.structs.replace(event, subject=subject, data={**event.data, **hidden})
 
 
 def file_name(settings: Settings) -> str:

@@ -29,6 +29,7 @@ from types import ModuleType
 
 from aiohttp import web
 
+from mod_wsgi_dashboard import logs
 from mod_wsgi_dashboard.app import create_app
 from mod_wsgi_dashboard.core.errors import DashboardError, NotInsideApache
 from mod_wsgi_dashboard.settings import Settings, TcpAddress, UnixAddress
@@ -67,9 +68,9 @@ def run(**keywords: object) -> None:
     except NotInsideApache as error:
         print(f"mod_wsgi-dashboard: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    _log_to_apache(module)
+    handler = _log_to_apache(module)
     try:
-        asyncio.run(_run(keywords))
+        asyncio.run(_run(keywords, handler))
     except SystemExit:
         # mod_wsgi's own SIGTERM handler, before ours stood.
         log.info("stopped while starting")
@@ -78,7 +79,7 @@ def run(**keywords: object) -> None:
         raise
 
 
-async def _run(keywords: dict[str, object]) -> None:
+async def _run(keywords: dict[str, object], handler: logging.Handler) -> None:
     try:
         settings = Settings.load(**keywords)
     except DashboardError as error:
@@ -86,6 +87,7 @@ async def _run(keywords: dict[str, object]) -> None:
             log.critical("%s. The dashboard stays down until Apache is restarted.", error)
             await stop.wait()
         return
+    handler.setFormatter(logs.formatter(settings.log_format))
     logging.getLogger("mod_wsgi_dashboard").setLevel(settings.log_level.upper())
     await serve(settings)
 
@@ -170,7 +172,8 @@ async def _listen_at_last(
         except OSError as error:
             reason = error.strerror or str(error)
             if reason != reported:
-                log.error("can't listen on %s: %s; trying again", settings.listen, reason)
+                extra = {"address": str(settings.listen), "pid": os.getpid()}
+                log.error("can't listen on %s: %s; trying again", settings.listen, reason, extra=extra)
                 reported = reason
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(stop.wait(), delay)
@@ -182,9 +185,10 @@ async def _listen_at_last(
 
 
 def _log_listening(address: str, settings: Settings) -> None:
-    log.info("listening on %s, process %d", address, os.getpid())
+    extra = {"address": address, "pid": os.getpid()}
+    log.info("listening on %s, process %d", address, os.getpid(), extra=extra)
     if isinstance(settings.listen, TcpAddress) and not settings.listen.loopback:
-        log.warning("%s is open to other machines, past Apache's access rules", address)
+        log.warning("%s is open to other machines, past Apache's access rules", address, extra=extra)
 
 
 def _tcp_socket(address: TcpAddress) -> socket.socket:
@@ -250,9 +254,9 @@ async def _life() -> AsyncIterator[asyncio.Event]:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def end(reason: str) -> None:
+    def end(reason: str, *, level: int = logging.INFO) -> None:
         if not stop.is_set():
-            log.info("stopping: %s", reason)
+            log.log(level, "stopping: %s", reason, extra={"pid": os.getpid()})
             stop.set()
 
     watch = asyncio.create_task(_watch_parent(end))
@@ -265,12 +269,12 @@ async def _life() -> AsyncIterator[asyncio.Event]:
                 await watch
 
 
-async def _watch_parent(end: Callable[[str], None]) -> None:
+async def _watch_parent(end: Callable[..., None]) -> None:
     parent = os.getppid()
     while os.getppid() == parent:  # noqa: ASYNC110  # no event tells of it, only getppid() does
         await asyncio.sleep(PARENT_SECONDS)
-    log.warning("Apache's parent process %d is gone", parent)
-    end("Apache is gone")
+    # Nobody starts it again.
+    end(f"Apache is gone, its parent process was {parent}", level=logging.WARNING)
 
 
 @contextlib.contextmanager
@@ -309,12 +313,12 @@ def _on_sigterm_by_thread(loop: asyncio.AbstractEventLoop, act: Callable[[], Non
         thread.join()
 
 
-def _log_to_apache(module: ModuleType) -> None:
-    """Send log records to Apache's error log; mod_wsgi 6 passes their levels on, too."""
+def _log_to_apache(module: ModuleType) -> logging.Handler:
+    """Send log records to Apache's error log, as text; mod_wsgi 6 passes their levels on, too."""
     handler_class = getattr(module, "LogHandler", logging.StreamHandler)
     handler: logging.Handler = handler_class()
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler.setFormatter(logs.formatter("text"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("mod_wsgi_dashboard").setLevel(logging.INFO)
-    # It repeats what a client sent; and whoever names an unknown subprotocol gets the plain format.
-    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
+    logs.quieten()
+    return handler

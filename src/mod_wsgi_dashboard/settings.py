@@ -9,14 +9,19 @@ the TOML file that `MOD_WSGI_DASHBOARD_CONFIG` names; defaults.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import ipaddress
 import math
 import os
+import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from mod_wsgi_dashboard.core import alerts
 from mod_wsgi_dashboard.core.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "MOD_WSGI_DASHBOARD_"
@@ -171,6 +176,18 @@ def _count(low: int, high: int) -> Callable[[object], int | None]:
     return parse
 
 
+def _whole(low: int, high: int) -> Callable[[object], int]:
+    count = _count(low, high)
+
+    def parse(value: object) -> int:
+        number = count(value)
+        if number is None:
+            raise ValueError
+        return number
+
+    return parse
+
+
 def _choice(*choices: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         text = _text(value).lower()
@@ -181,9 +198,49 @@ def _choice(*choices: str) -> Callable[[object], str]:
     return parse
 
 
-def _setting(default: Any, parse: Callable[[object], Any], accepts: str, meaning: str) -> Any:
-    metadata = {"parse": parse, "accepts": accepts, "meaning": meaning}
-    return dataclasses.field(default=default, metadata=metadata)
+def _rules(value: object) -> tuple[alerts.Rule, ...]:
+    if value is False or value == "off":
+        return ()
+    if isinstance(value, str):
+        value = msgspec.json.decode(value)
+    if not isinstance(value, list | tuple):
+        raise ValueError
+    return alerts.read_rules(value)
+
+
+# RFC 9110, 4.1: servers should take 8,000 bytes; no sender of alerts has a reason for as many.
+_URL_BYTES = 2000
+
+
+def _url(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    text = _text(value)
+    parts = urllib.parse.urlsplit(text)
+    clean = text.isascii() and text.isprintable() and " " not in text
+    # An impossible port is a ValueError of its own.
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not clean:
+        raise ValueError
+    if len(text) > _URL_BYTES:
+        raise ValueError
+    return text
+
+
+def _signing_secret(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    text = _text(value)
+    if not 24 <= len(base64.b64decode(text.removeprefix("whsec_"), validate=True)) <= 64:
+        raise ValueError
+    return text
+
+
+def _setting(
+    default: Any, parse: Callable[[object], Any], accepts: str, meaning: str, *, secret: bool = False
+) -> Any:
+    """Return a field; what is secret is neither in the repr nor in a message."""
+    metadata = {"parse": parse, "accepts": accepts, "meaning": meaning, "secret": secret}
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +348,45 @@ class Settings:
         "seconds between pings; a viewer that answers none of three is cut off, and Apache frees its"
         " worker one `Timeout` later",
     )
+    alerts: tuple[alerts.Rule, ...] = _setting(
+        alerts.DEFAULT_RULES,
+        _rules,
+        "off, or a list of rules: [[alerts]] in a file, JSON in the environment (docs/alerts.md)",
+        "when to alert: by the share of busy workers, the oldest request, stuck workers, an unreadable"
+        " scoreboard or a restart",
+    )
+    webhook_url: str | None = _setting(
+        None,
+        _url,
+        f"a URL with http or https, of at most {_URL_BYTES} characters",
+        "where each alert is sent when it begins and when it is over, as a POST of JSON",
+        secret=True,
+    )
+    webhook_secret: str | None = _setting(
+        None,
+        _signing_secret,
+        "24 to 64 bytes in base64, with or without whsec_ before them",
+        "the key that signs what is sent, as Standard Webhooks says. Unset: it is not signed",
+        secret=True,
+    )
+    metrics_processes: bool = _setting(
+        False,
+        _flag,
+        "on or off",
+        "workers, requests and bytes of each process slot in `/metrics`: three to five series a slot",
+    )
+    metrics_vhosts: int = _setting(
+        0,
+        _whole(0, 50),
+        "a whole number from 0 to 50",
+        "for how many virtual hosts, the busiest, `/metrics` has series of their own",
+    )
+    log_format: str = _setting(
+        "text",
+        _choice("text", "json"),
+        "text or json",
+        "what a line of the log is: a sentence, or a JSON object with the same",
+    )
     log_level: str = _setting(
         "info",
         _choice("debug", "info", "warning", "error"),
@@ -340,11 +436,19 @@ _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 def _checked(field: dataclasses.Field[Any], value: object, *, source: str | None) -> Any:
     try:
         return field.metadata["parse"](value)
+    except alerts.RuleError as error:
+        raise SettingsError(f"{field.name}{_from(source)}: {error}") from None
     except (ValueError, KeyError):
-        origin = f" (from {source})" if source else ""
+        # Whoever writes a rule may put a secret into it; a URL may have one in any of its parts.
+        hidden = field.metadata["secret"] or field.name == "alerts"
+        shown = field.name if hidden else f"{field.name} = {value!r}"
         raise SettingsError(
-            f"{field.name} = {value!r}{origin} is not accepted: use {field.metadata['accepts']}"
+            f"{shown}{_from(source)} is not accepted: use {field.metadata['accepts']}"
         ) from None
+
+
+def _from(source: str | None) -> str:
+    return f" (from {source})" if source else ""
 
 
 def _sources(
@@ -391,6 +495,8 @@ def _shown(field: dataclasses.Field[Any]) -> str:
         return "on" if value else "off"
     if field.name == "record_bytes":
         return f"{int(value) >> 20}M"
+    if field.name == "alerts":
+        return f"{len(value)} rules"
     if value is None or value == ():
         return "unset"
     return str(value)

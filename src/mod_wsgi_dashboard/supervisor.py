@@ -48,13 +48,22 @@ class Supervisor:
             try:
                 await work()
             except Exception as error:
-                self._note(name, type(error).__name__)
-                log.exception("the %s failed; starting it again", name)
+                if extra := self._note(name, type(error).__name__):
+                    log.exception("the %s failed; starting it again", name, extra=extra)
             else:
-                self._note(name, "it returned")
-                log.error("the %s returned, which it never should; starting it again", name)
+                if extra := self._note(name, "it returned"):
+                    text = "the %s returned, which it never should; starting it again"
+                    log.error(text, name, extra=extra)
             await asyncio.sleep(self._restart_delay)
 
-    def _note(self, name: str, error: str) -> None:
-        count, _ = self._deaths.get(name, (0, ""))
-        self._deaths[name] = (count + 1, error)
+    def _note(self, name: str, error: str) -> dict[str, object]:
+        """Count a death; return what to log with it, nothing for none.
+
+        It may die each second: the 1st, 2nd, 4th, 8th are logged, and each of another kind than the
+        last.
+        """
+        before, last = self._deaths.get(name, (0, ""))
+        self._deaths[name] = (before + 1, error)
+        if error == last and before & (before + 1):
+            return {}
+        return {"task": name, "deaths": before + 1}

@@ -21,6 +21,7 @@ from mod_wsgi_dashboard.apacheconf.rules import RULES
 from mod_wsgi_dashboard.apacheconf.visitor import Answer, Stop
 from mod_wsgi_dashboard.app import create_app
 from mod_wsgi_dashboard.core import wire
+from mod_wsgi_dashboard.core.errors import NOTHING_HERE
 from mod_wsgi_dashboard.settings import Settings
 from tests.conftest import build_metrics
 from tests.served import FixedSource, serving
@@ -96,7 +97,8 @@ async def test_a_good_dashboard(interval: float) -> None:
 
 PAGES = {
     "not there": (saying(404, "<h1>Not Found</h1>"), ERROR, "Nothing is mounted there."),
-    "slashes": (saying(404, "404: Not Found", "text/plain"), ERROR, SLASHES),
+    "slashes": (refusing(404, NOTHING_HERE), ERROR, SLASHES),
+    "slashes, once": (saying(404, "404: Not Found", "text/plain"), ERROR, SLASHES),
     "slashes in the host": (saying(500, "DNS lookup failure for: 127.0.0.1:1ws"), ERROR, SLASHES),
     "no module": (saying(500, "Internal Server Error"), ERROR, "Apache can't pass the request on."),
     "rules": (saying(403), ERROR, "Apache's access rules don't let this machine in."),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mod_wsgi_dashboard.core import rates, wire
+from mod_wsgi_dashboard.core.alerts import Alert
 from mod_wsgi_dashboard.core.errors import MetricsOff
 from mod_wsgi_dashboard.core.events import LASTING, MOST_ENDS, Event, Watcher
 from mod_wsgi_dashboard.core.redaction import Redactor
@@ -566,7 +567,7 @@ def runs(draw: st.DrawFn) -> tuple[wire.Sample | None, list[Tick]]:
 def test_events_keep_their_promises(run: tuple[wire.Sample | None, list[Tick]]) -> None:
     """None ends before it begins or twice, what lasts ends before it comes again, all are JSON."""
     previous, ticks = run
-    going: dict[str, Event] = {}
+    going: dict[tuple[str, str], Event] = {}
     for tick, events in zip(ticks, watch(ticks, previous), strict=True):
         for event in events:
             assert event == msgspec.json.decode(msgspec.json.encode(event), type=Event)
@@ -574,10 +575,11 @@ def test_events_keep_their_promises(run: tuple[wire.Sample | None, list[Tick]]) 
             if event.kind not in LASTING:
                 assert event.kind == "drained" or event.ended_ms is None
             elif event.ended_ms is not None:
-                assert going.pop(event.kind).at_ms == event.at_ms
+                assert going.pop((event.kind, event.subject)).at_ms == event.at_ms
             else:
-                assert going.setdefault(event.kind, event).at_ms == event.at_ms
-        assert ("metrics-off" in going) == isinstance(tick, wire.Failure)
+                name = event.kind, event.subject
+                assert going.setdefault(name, event).at_ms == event.at_ms
+        assert (("metrics-off", "") in going) == isinstance(tick, wire.Failure)
         assert all(kinds(events).count(kind) <= MOST_ENDS for kind in ("drained", "process-end"))
 
 
@@ -622,3 +624,69 @@ def test_secrets_do_not_reach_an_event() -> None:
     assert "drained" == event.kind
     assert event.data["request"].startswith("GET /a?")
     assert "hush" not in event.data["request"]
+
+
+FULL = Alert("full", "busy", "critical", AT - 2.0, 0.9, 0.9)
+HELD = Alert("held", "stuck", "warning", AT, 60.0, 1.0, "GET /a/*", 1)
+
+
+def alerted(*each: list[Alert] | None, at: Iterable[float] | None = None) -> list[Tick]:
+    """Make ticks with these alerts, None for a failure with none."""
+    ticks = make(*(None if alerts is None else build_metrics("_W") for alerts in each), at=at)
+    return [
+        msgspec.structs.replace(tick, alerts=alerts or [])
+        for tick, alerts in zip(ticks, each, strict=True)
+    ]
+
+
+def event(alert: Alert, ended: float | None = None, **changed: Any) -> Event:
+    """Return the event of an alert that ended so many seconds after `AT`."""
+    data = msgspec.structs.asdict(alert) | changed
+    at_ms = int(1000 * data.pop("since"))
+    subject = f"{alert.rule} {alert.path}" if alert.path else alert.rule
+    return Event("alert", at_ms, None if ended is None else AT_MS + int(1000 * ended), subject, data)
+
+
+def alert_events(ticks: Iterable[Tick]) -> list[list[Event]]:
+    return [[each for each in events if each.kind == "alert"] for events in watch(ticks)]
+
+
+def test_an_alert_lasts_from_its_condition_on() -> None:
+    """It begins when its condition did, is told once while it stays the same, and ends when it goes."""
+    ticks = alerted([], [FULL], [FULL], [FULL, HELD], None, [])
+    expected = [[], [event(FULL)], [], [event(HELD)], [event(FULL, 4.0), event(HELD, 4.0)], []]
+    assert expected == alert_events(ticks)
+
+
+def test_an_alert_that_grows_is_told_now_and_then() -> None:
+    """A peak that grew by a tenth and a count that rose are told; the end tells the most of both."""
+    grown = [
+        msgspec.structs.replace(HELD, peak=60.0 + number, count=count)
+        for number, count in enumerate([1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 0])
+    ]
+    told = alert_events(alerted(*([each] for each in grown), []))
+    assert [0, 2, 9, 11] == [number for number, events in enumerate(told) if events]
+    assert [event(HELD, peak=62.0, count=2)] == told[2]
+    assert [event(HELD, 11.0, peak=70.0, count=2)] == told[-1]
+
+
+def test_alerts_of_one_rule_are_told_apart_by_path() -> None:
+    """One may end while the other goes on."""
+    other = msgspec.structs.replace(HELD, path="GET /b")
+    told = alert_events(alerted([HELD, other], [other], []))
+    assert [[event(HELD), event(other)], [event(HELD, 1.0)], [event(other, 2.0)]] == told
+
+
+def test_an_alert_that_began_anew_is_another() -> None:
+    """If it began later than it did a tick before, the one before ended with that tick."""
+    again = msgspec.structs.replace(FULL, since=AT + 1.5)
+    assert [[event(FULL)], [], [event(FULL, 1.0), event(again)]] == alert_events(
+        alerted([FULL], [FULL], [again])
+    )
+
+
+def test_an_alert_ends_by_the_clock_that_it_began_by() -> None:
+    """When the clock is set back an alert ends with the tick before, and begins again by the new one."""
+    earlier = msgspec.structs.replace(FULL, since=AT - 3602.0)
+    told = alert_events(alerted([FULL], [FULL], [earlier], [], at=[0.0, 1.0, -3598.0, -3597.0]))
+    assert [[event(FULL)], [], [event(FULL, 1.0), event(earlier)], [event(earlier, -3597.0)]] == told

@@ -258,3 +258,18 @@ def test_what_is_no_frame_is_refused(text: str) -> None:
     """Text that is no frame at all is an error of its own, not a crash."""
     with pytest.raises(FrameError):
         Decoder().decode(text)
+
+
+def test_less_detail_tells_no_path() -> None:
+    """With detail=states alerts come without their paths, in each kind of frame."""
+    encoder, seen = Encoder(detail="states"), Decoder()
+    paths = 0
+    for latest in samples(load_capture(CAPTURES[0]) * 8):
+        encoder.advance(latest)
+        paths += any(alert.path is not None for alert in latest.alerts)
+        expected = [msgspec.structs.replace(alert, path=None) for alert in latest.alerts]
+        for decoder, text in [(seen, encoder.delta()), (Decoder(), encoder.key())]:
+            told = decoder.decode(text)
+            assert told is not None
+            assert expected == told.alerts
+    assert paths > 0

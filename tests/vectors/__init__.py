@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mod_wsgi_dashboard.core import rates, wire
+from mod_wsgi_dashboard.core.alerts import Alert
 from mod_wsgi_dashboard.core.encoder import Encoder
 from mod_wsgi_dashboard.core.redaction import Redactor
 from mod_wsgi_dashboard.core.scoreboard import Process, Reader, Worker
@@ -76,6 +77,10 @@ def _vectors() -> dict[str, tuple[str, list[Step]]]:
         "states": ("detail=states: letters alone are sent.", _states(small[:5])),
         "every-2": ("every=2: each second tick.", _whole_chain(small[1::2])),
         "dropped": ("Frames are missed; a key frame comes when it was asked for.", _dropped(small)),
+        "alerts": (
+            "Alerts begin, grow, and are over; a failure has its own, and a key without any has none.",
+            _whole_chain(_alerted()),
+        ),
         "unknown": ("Members and kinds of frames of a newer server.", _unknown(small[:3])),
     }
 
@@ -119,6 +124,24 @@ def _samples(metrics: Iterable[Metrics | None]) -> list[Latest]:
             wire.Sample(tick, at, 1.0, scoreboard, reading.rates, reading.capacity, viewers, notices)
         )
     return made
+
+
+def _alerted() -> list[Latest]:
+    """Return samples with alerts; a path is as hostile as the requests that it is made of."""
+    full = Alert("saturated", "busy", "critical", START + 90.25, peak=1.0, threshold=1.0)
+    stuck = [
+        Alert("stuck-workers", "stuck", "warning", START + 95.0, age, 1.0, path, count)
+        for age, path, count in [(61.5, "GET /<script>/*", 1), (62.5, "GET /<script>/*", 2)]
+    ]
+    restarted = Alert("restarted", "restart", "warning", START + 70.125)
+    off = Alert("metrics-off", "error", "critical", START + 98.0)
+    each = [[], [full], [full, stuck[0]], [full, stuck[1], restarted], [restarted], [off], [off], [], []]
+    boards = list(_play("burst", slots=3, at=20.0, ticks=9))
+    ticks = _samples([*boards[:5], None, *boards[6:]])
+    return [
+        msgspec.structs.replace(latest, alerts=alerts)
+        for latest, alerts in zip(ticks, each, strict=True)
+    ]
 
 
 def _whole_chain(samples: Iterable[Latest]) -> list[Step]:

@@ -45,7 +45,7 @@ from mod_wsgi_dashboard.apacheconf.visitor import (
 from mod_wsgi_dashboard.client import MESSAGE_BYTES
 from mod_wsgi_dashboard.core import wire
 from mod_wsgi_dashboard.core.decoder import Decoder
-from mod_wsgi_dashboard.core.errors import DashboardError
+from mod_wsgi_dashboard.core.errors import NOTHING_HERE, DashboardError
 
 # http to https, and the bare path to the slash, with one to spare.
 MOST_REDIRECTS = 3
@@ -189,12 +189,13 @@ def _no_page(visitor: Visitor, answer: Answer) -> Finding:
     if b"plain HTTP to an SSL-enabled server port" in answer.body:
         what = f"{place_of(visitor.target)} speaks TLS."
         return error("url-reachable", what, answer.evidence, fix="https:// in the address.")
-    if answer.problem:
+    if answer.problem and answer.problem != NOTHING_HERE:
         what = "The dashboard refuses the page."
         return error("url-page", what, answer.evidence, answer.problem, fix=answer.problem)
     path = clean(urlsplit(answer.url).path)
     what, fix = _PAGES.get(answer.status, _PAGES[0])
-    if answer.status == 404 and answer.body == b"404: Not Found":
+    # In the words of this version, and in aiohttp's.
+    if answer.status == 404 and (answer.problem or answer.body == b"404: Not Found"):
         what, fix = _SLASHES
     if answer.status == 500 and b"DNS lookup failure" in answer.body:
         what, fix = _SLASHES

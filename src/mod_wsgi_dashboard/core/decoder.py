@@ -160,6 +160,7 @@ class _Board:
             at=frame.at_ms / 1000,
             rates=frame.rates,
             snapshot=Scoreboard(processes=list(self._processes), **board),
+            alerts=members["alerts"],
             **{name: members[name] for name in wire.OF_SAMPLE},
         )
 
@@ -358,7 +359,9 @@ def _failure(frame: wire.ErrorFrame) -> wire.Failure:
         at = frame.at_ms / 1000
     except OverflowError:
         raise FrameError("the frame's instant is none") from None
-    return wire.Failure(frame.tick, at, frame.interval, frame.error, frame.viewers, frame.notices)
+    return wire.Failure(
+        frame.tick, at, frame.interval, frame.error, frame.viewers, frame.notices, frame.alerts
+    )
 
 
 def _unknown_kind(text: str | bytes) -> bool:
@@ -373,6 +376,6 @@ class _Kind(msgspec.Struct):
     frame: str
 
 
-_MEMBERS = (*wire.OF_SAMPLE, *wire.OF_SCOREBOARD)
+_MEMBERS = (*wire.OF_SAMPLE, "alerts", *wire.OF_SCOREBOARD)
 
 _decoder = msgspec.json.Decoder(wire.KeyFrame | wire.DeltaFrame | wire.ErrorFrame)

@@ -16,6 +16,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
 from mod_wsgi_dashboard.core import rates, wire
+from mod_wsgi_dashboard.core.alerts import Alert
 from mod_wsgi_dashboard.core.scoreboard import NEVER_USED, Scoreboard, Worker
 
 # References of up to three digits. A table is part of each key frame: no larger than the board.
@@ -125,6 +126,7 @@ class Encoder:
                 error=latest.error,
                 viewers=latest.viewers,
                 notices=latest.notices,
+                alerts=self._alerts(latest),
             )
         rows = self._used(latest.snapshot)
         tables: dict[str, Any] = {}
@@ -137,6 +139,7 @@ class Encoder:
             tick=latest.tick,
             at_ms=_ms(latest.at),
             rates=self._rates(latest),
+            alerts=self._alerts(latest),
             processes=_processes(latest.snapshot),
             tables=wire.Tables(**tables) if tables else UNSET,
             slots=self._columns(latest, rows),
@@ -172,11 +175,13 @@ class Encoder:
 
     def _make_delta(self, latest: wire.Sample, before: wire.Sample, rows: _Rows) -> wire.DeltaFrame:
         processes = _processes(latest.snapshot)
+        alerts = self._alerts(latest)
         return wire.DeltaFrame(
             tick=latest.tick,
             previous=before.tick,
             at_ms=_ms(latest.at),
             rates=self._rates(latest),
+            alerts=UNSET if alerts == self._alerts(before) else alerts,
             processes=UNSET if processes == _processes(before.snapshot) else processes,
             tables=wire.Tables(**rows.tables) if rows.tables else UNSET,
             slots=self._columns(latest, rows),
@@ -186,6 +191,12 @@ class Encoder:
 
     def _rates(self, sample: wire.Sample) -> rates.Rates:
         return sample.rates if self._full else msgspec.structs.replace(sample.rates, vhosts=[])
+
+    def _alerts(self, latest: wire.Sample | wire.Failure) -> list[Alert]:
+        """Return the alerts, without their paths where none may be told."""
+        if self._full or not latest.alerts:
+            return latest.alerts
+        return [msgspec.structs.replace(alert, path=None) for alert in latest.alerts]
 
     def _columns(self, sample: wire.Sample, rows: _Rows) -> wire.Slots | UnsetType:
         if not rows.numbers:

@@ -4,6 +4,9 @@ A message is one line, names the setting or the Apache directive to change, and 
 of the scoreboard: messages go to logs and to viewers.
 """
 
+# What the dashboard says of a path that it doesn't know; `doctor` knows a wrong ProxyPass by it.
+NOTHING_HERE = "There is nothing at this address."
+
 
 class DashboardError(Exception):
     """Base of every error that the dashboard raises on purpose; its text is fit for an operator."""

@@ -17,6 +17,9 @@ Kinds, and their `data`. Instants are when something was *seen*, but for `apache
   the workers that it held when last seen. What went with a restart, graceful or not, is a part of that;
 - `saturation`: all workers are busy: `workers`, and `peak`, the most that were busy;
 - `metrics-off`: the scoreboard can't be read: `error`;
+- `alert`: the condition of a rule, from when it began until the alert was over: `rule`, `kind`,
+  `severity`, `threshold`, `peak`, `path`, `count`, the most workers it held (see `core.alerts`). What
+  grows is told when the alert begins, when it has grown by a tenth, and when it is over;
 - `dashboard-start`: `version`, and `gap`, the seconds for which nobody looked, null if nobody ever did;
 - `clock`: the clock was set back: `seconds`, negative. A clock that is set forward looks just as a
   pause does: samples have no other time than the clock's, and ticks count polls.
@@ -37,12 +40,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mod_wsgi_dashboard.core.alerts import Alert
 from mod_wsgi_dashboard.core.rates import LONGEST_GAP
 from mod_wsgi_dashboard.core.scoreboard import Process, Worker
 from mod_wsgi_dashboard.core.wire import Failure, Sample
 
 # Kinds that last. Where one of these was not ended, nobody knows more of it than its run's last tick.
-LASTING = frozenset({"saturation", "metrics-off"})
+LASTING = frozenset({"saturation", "metrics-off", "alert"})
+
+# An alert's peak may grow at each tick, as the age of a request does; each is no news.
+NEWS = 1.1
 
 # Apache keeps this instant as it is. What passed it on may have rounded it; nobody restarts so often.
 RESTART_SECONDS = 2.0
@@ -64,7 +71,7 @@ class Event(msgspec.Struct, frozen=True):
 
     `kind`, `at_ms` and `subject` name an event: one that is given again replaces the one before.
     `ended_ms` is None for what is still going on, and for what has no length. `subject` tells events of
-    one kind and instant apart, and is a pid. `data` are JSON values.
+    one kind and instant apart: a pid, or an alert's rule and path. `data` are JSON values.
     """
 
     kind: str
@@ -109,6 +116,8 @@ class Watcher:
         self._full: Event | None = None
         self._full_ms = 0
         self._off: Event | None = None
+        # By subject: as they were last told, and as they are.
+        self._alerts: dict[str, tuple[Event, Event]] = {}
 
     def observe(self, latest: Sample | Failure) -> list[Event]:
         """Return the events that begin, change or end with this tick.
@@ -117,6 +126,7 @@ class Watcher:
         """
         at_ms = _ms(latest.at)
         events = self._begin(at_ms) if self._at_ms is None else self._check_clock(latest, self._at_ms)
+        events += self._follow_alerts(latest, self._at_ms or at_ms)
         self._at_ms = at_ms
         if isinstance(latest, Failure):
             events += self._fail(at_ms, latest.error)
@@ -178,6 +188,30 @@ class Watcher:
         ended, self._full = self._full, None
         return [] if ended is None else [msgspec.structs.replace(ended, ended_ms=self._full_ms)]
 
+    def _follow_alerts(self, latest: Sample | Failure, before_ms: int) -> list[Event]:
+        """Begin, continue or end alerts. When the clock is set, they begin anew by the new one."""
+        if not latest.alerts and not self._alerts:
+            return []
+        at_ms = _ms(latest.at)
+        now = {event.subject: event for event in map(_alert, latest.alerts)}
+        events = []
+        for subject, (_, last) in list(self._alerts.items()):
+            successor = now.get(subject)
+            if successor is None or successor.at_ms != last.at_ms:
+                del self._alerts[subject]
+                # One that began anew was over before this tick.
+                ended_ms = at_ms if successor is None else before_ms
+                events.append(msgspec.structs.replace(last, ended_ms=max(last.at_ms, ended_ms)))
+        for subject, event in now.items():
+            known = self._alerts.get(subject)
+            latest_event = event if known is None else _at_most(known[1], event)
+            if known is None or _is_news(known[0], latest_event):
+                self._alerts[subject] = latest_event, latest_event
+                events.append(latest_event)
+            else:
+                self._alerts[subject] = known[0], latest_event
+        return events
+
     def _compare(self, latest: Sample) -> list[Event]:
         """Tell what became of Apache and its processes since the last good sample."""
         before, self._good = self._good, latest
@@ -217,6 +251,28 @@ class Watcher:
             drain = drains.get(place) or _Drain(_ms(_old_since(then, now, before, latest)))
             held = _held_longest(now.workers)
             drains[place] = drain if held is None else _Drain(drain.since_ms, *held)
+
+
+def _alert(alert: Alert) -> Event:
+    data = msgspec.structs.asdict(alert)
+    del data["since"]
+    subject = alert.rule if alert.path is None else f"{alert.rule} {alert.path}"
+    return Event("alert", _ms(alert.since), subject=subject, data=data)
+
+
+def _at_most(last: Event, now: Event) -> Event:
+    """Return an alert's event with the most that its count was."""
+    if now.data["count"] is None:
+        return now
+    count = max(last.data["count"] or 0, now.data["count"])
+    return msgspec.structs.replace(now, data={**now.data, "count": count})
+
+
+def _is_news(told: Event, now: Event) -> bool:
+    """Return whether an alert has grown since it was last told."""
+    if (now.data["count"] or 0) > (told.data["count"] or 0):
+        return True
+    return (now.data["peak"] or 0.0) >= (told.data["peak"] or 0.0) * NEWS > 0.0
 
 
 def _restarts(before: Sample | None, latest: Sample) -> list[Event]:

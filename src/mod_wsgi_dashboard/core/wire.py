@@ -29,6 +29,7 @@ always there:
 
 - `tick`, `previous` (delta alone), `at_ms` (instant of the poll in epoch milliseconds), `interval`
   (seconds between polls), `viewers`, `notices`, `rates`, `capacity`: as in the plain format;
+- `alerts`: as in the plain format. A key or an error that has none means that there are none;
 - `server_limit`, `thread_limit`, `running_generation`, `restart_time`, `current_time`,
   `running_time`: the scoreboard's own;
 - `processes`: all of them, as columns `process_num`, `pid`, `generation`, `quiescing` (0 or 1) and
@@ -62,8 +63,9 @@ one millisecond before it. So `request` of a slot is under way if, and only if, 
 start.
 
 A viewer may ask for less. `detail=states` leaves out all columns of `slots` but `slot` and `status`,
-all tables, and the virtual hosts of `rates`. `every=N` gives every N-th tick: `previous` is then not
-the tick before, and who joins others at that pace first gets the sample that they hold.
+all tables, the virtual hosts of `rates` and the paths of `alerts`. `every=N` gives every N-th tick:
+`previous` is then not the tick before, and who joins others at that pace first gets the sample that
+they hold.
 
 Versions: within v1 members, columns, tables and kinds of frames may be added, and none changes its
 meaning; what can't be said so is v2, another subprotocol.
@@ -78,6 +80,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from mod_wsgi_dashboard.core.alerts import Alert
 from mod_wsgi_dashboard.core.rates import Capacity, Rates
 from mod_wsgi_dashboard.core.scoreboard import Scoreboard, Worker
 
@@ -105,8 +108,8 @@ class ViewerCount(msgspec.Struct, frozen=True):
     accepting: bool = True
 
 
-class Sample(msgspec.Struct, frozen=True):
-    """The scoreboard at a tick, and what it says."""
+class Sample(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The scoreboard at a tick, and what it says. `alerts` is left out where there are none."""
 
     tick: int
     at: float
@@ -116,10 +119,11 @@ class Sample(msgspec.Struct, frozen=True):
     capacity: Capacity
     viewers: ViewerCount
     notices: list[str]
+    alerts: list[Alert] = []
 
 
-class Failure(msgspec.Struct, frozen=True):
-    """A tick at which the scoreboard could not be read, and why."""
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tick at which the scoreboard could not be read, and why. `alerts` as in a sample."""
 
     tick: int
     at: float
@@ -127,6 +131,7 @@ class Failure(msgspec.Struct, frozen=True):
     error: str
     viewers: ViewerCount
     notices: list[str]
+    alerts: list[Alert] = []
 
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -193,6 +198,7 @@ class KeyFrame(
     processes: Processes
     tables: Tables | UnsetType = UNSET
     slots: Slots | UnsetType = UNSET
+    alerts: list[Alert] = []
 
 
 class DeltaFrame(
@@ -217,9 +223,12 @@ class DeltaFrame(
     processes: Processes | UnsetType = UNSET
     tables: Tables | UnsetType = UNSET
     slots: Slots | UnsetType = UNSET
+    alerts: list[Alert] | UnsetType = UNSET
 
 
-class ErrorFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="frame", tag="error"):
+class ErrorFrame(
+    msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="frame", tag="error"
+):
     """The scoreboard could not be read at this tick, and why."""
 
     tick: int
@@ -228,6 +237,7 @@ class ErrorFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="frame", t
     error: str
     viewers: ViewerCount
     notices: list[str]
+    alerts: list[Alert] = []
 
 
 Frame = KeyFrame | DeltaFrame | ErrorFrame
