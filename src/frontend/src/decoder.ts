@@ -5,7 +5,8 @@
 import { FrameError, int, member, object, optional, parse, record, some, text, type Loose } from "./check";
 import type { Problem } from "./live";
 import { changeSlots, NO_TABLES, readProcesses, takeIn, type Tables } from "./slots";
-import { decode, ofFailure, ofSample, ofScoreboard, rates, type Failure, type Frame, type Sample } from "./wire";
+import { alerted, decode, ofFailure, ofSample, ofScoreboard, rates, someAlerts } from "./wire";
+import type { Failure, Frame, Sample } from "./wire";
 
 /**
  * Beside frames: "broken" is a delta that does not continue what is held here, so that a key frame must be asked for;
@@ -14,11 +15,11 @@ import { decode, ofFailure, ofSample, ofScoreboard, rates, type Failure, type Fr
 export type Decoded = Frame | "broken" | "unknown";
 
 const head = record({ tick: int, at_ms: int, rates });
-const newSample = record(ofSample);
+const newSample = alerted(record(ofSample));
 const changedSample = some(ofSample);
 const newScoreboard = record(ofScoreboard);
 const changedScoreboard = some(ofScoreboard);
-const failureHead = record({ tick: int, at_ms: int, error: text, ...ofFailure });
+const failureHead = alerted(record({ tick: int, at_ms: int, error: text, ...ofFailure }));
 
 /** Puts the frames of one chain together again. What did not change from a sample to the next is the same object. */
 export class Decoder {
@@ -49,7 +50,7 @@ export class Decoder {
 
   #merge(held: Sample | null, frame: Loose): Sample {
     const { tick, at_ms, rates } = head(frame);
-    const rest = held === null ? newSample(frame) : { ...held, ...changedSample(frame) };
+    const rest = held === null ? newSample(frame) : { ...held, ...changedSample(frame), ...someAlerts(frame) };
     const board = held === null ? newScoreboard(frame) : { ...held.snapshot, ...changedScoreboard(frame) };
     optional("tables", (value) => (this.#tables = takeIn(this.#tables, value)), frame);
     const before = held?.snapshot.processes ?? null;

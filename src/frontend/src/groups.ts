@@ -91,10 +91,15 @@ export function commonest(requests: readonly Request[]): Pick<Group, "name" | "c
 }
 
 function emptyGroup(key: GroupKey, name: string) {
+  const filter = termFor(key, name);
+  return { name, count: 0, oldestAt: null as number | null, states: new Map<Status, number>(), filter };
+}
+
+/** The filter's term that finds a group. */
+export function termFor(key: GroupKey, name: string): string {
   // A letter, or a path's pattern with its method, is no part of another value.
   const joint = key === "state" || (key === "path" && name.includes(" ")) ? ":" : ":=";
-  const filter = key + joint + quote(name);
-  return { name, count: 0, oldestAt: null as number | null, states: new Map<Status, number>(), filter };
+  return key + joint + quote(name);
 }
 
 function tie(one: Request, other: Request, key: SortKey): number {

@@ -146,11 +146,11 @@ const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]");
 const favicon = icon === null ? null : new Favicon(icon);
 effect(() => {
   const load = state.load.value;
-  if (load === null) return;
-  const title = strings.title(load, location.host);
+  const alarm = state.criticalNow.value.length > 0;
+  const title = strings.title(load, location.host, alarm);
   // Each title that is set is shown anew by the browser, the same one too.
   if (document.title !== title) document.title = title;
-  favicon?.draw(load.of > 0 ? load.busy / load.of : 0);
+  if (load !== null || alarm) favicon?.draw(load !== null && load.of > 0 ? load.busy / load.of : 0, alarm);
 });
 
 effect(() => {

@@ -1,5 +1,5 @@
 /** What is on the screen, as text that can be pasted into a message. Pure. */
-import { STATUSES, type Sample } from "./wire";
+import { STATUSES, type Alert, type Sample } from "./wire";
 import { oldestOf, times, type TileWords } from "./strings";
 import * as strings from "./strings";
 import { groupName } from "./strings-later";
@@ -13,6 +13,9 @@ export interface Screen {
   readonly sample: Sample;
   readonly says: Verdict;
   readonly tiles: readonly TileWords[];
+  readonly alerts: readonly Alert[];
+  /** The instant to which their time is counted (epoch seconds). */
+  readonly alertsAt: number;
   readonly rows: readonly ProcessRow[];
   readonly filter: string;
   readonly requests: readonly Request[];
@@ -31,6 +34,7 @@ export function report(screen: Screen): string {
     `${strings.PRODUCT} · ${screen.place} · ${strings.dateTime(sample.at)}`,
     strings.verdict(says),
     ...(advice === null ? [] : [`${advice.directive}: ${advice.why}`]),
+    ...screen.alerts.map((alert) => strings.alertLine(alert, screen.alertsAt)),
     strings.serverLine(sample),
     "",
     ...screen.tiles.map(({ label, value, more }) => `${label}: ${value}${more === "" ? "" : ` (${more})`}`),

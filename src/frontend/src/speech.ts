@@ -1,7 +1,10 @@
-/** What is said aloud by screen readers: what the reader asked for at once, the verdict at most every 10 s. */
+/**
+ * What is said aloud by screen readers: what the reader asked for at once, the verdict and what has become critical at
+ * most every 10 s.
+ */
 import { effect, signal } from "@preact/signals";
 
-import { says } from "./state";
+import { criticalNow, latest, says } from "./state";
 import * as strings from "./strings";
 
 const QUIET_MS = 10_000;
@@ -12,16 +15,27 @@ export function say(words: string): void {
   spoken.value = words;
 }
 
-/** Say the verdict when its level changes, and no sooner than 10 s after the last time; gives what ends it. */
+/**
+ * Say the verdict when its level changes, and each critical alert once, no sooner than 10 s after the last time; gives
+ * what ends it.
+ */
 export function announce(setTimer: (run: () => void, ms: number) => void): () => void {
   let quiet = false;
   let level = "";
+  let heard: ReadonlySet<string> = new Set();
   let ended = false;
   const speak = () => {
+    if (quiet || ended) return;
+    const alerts = criticalNow.peek().map((alert) => ({ alert, name: JSON.stringify([alert.rule, alert.path]) }));
+    const words = alerts
+      .filter(({ name }) => !heard.has(name))
+      .map(({ alert }) => `${strings.alertLine(alert, latest.peek()?.at ?? 0)}.`);
+    heard = new Set(alerts.map(({ name }) => name));
     const current = says.peek();
-    if (quiet || ended || current === null || current.level === level) return;
-    level = current.level;
-    say(strings.verdict(current));
+    if (current !== null && current.level !== level) words.push(strings.verdict(current));
+    level = current?.level ?? level;
+    if (words.length === 0) return;
+    say(words.join(" "));
     quiet = true;
     setTimer(() => {
       quiet = false;
@@ -29,7 +43,7 @@ export function announce(setTimer: (run: () => void, ms: number) => void): () =>
     }, QUIET_MS);
   };
   const end = effect(() => {
-    void says.value;
+    void [says.value, criticalNow.value];
     speak();
   });
   return () => {

@@ -15,7 +15,7 @@ import { processRows } from "./rows";
 import * as strings from "./strings";
 import { verdict } from "./verdict";
 import { Watcher } from "./watcher";
-import type { Failure, Frame, Process, Sample } from "./wire";
+import type { Alert, Failure, Frame, Process, Sample } from "./wire";
 
 const LEAST_SECONDS = 10;
 const LEAST_ALL_SECONDS = 60;
@@ -473,6 +473,20 @@ export const latest = computed<Frame | null>(() => failure.value ?? newest.value
 export const holding = computed(() => latest.value?.viewers.holding ?? null);
 export const notices = computed(() => latest.value?.notices ?? []);
 
+const isCritical = ({ severity }: Alert): boolean => severity === "critical";
+/** What is critical now, whatever the page shows. */
+export const criticalNow = computed(() => latest.value?.alerts.filter(isCritical) ?? []);
+/** The frame whose alerts are shown: that of the shown sample, or of now where Apache's scoreboard can't be read. */
+const alerting = computed(() => (paused.value && !standsRecalled.value ? sample.value : latest.value));
+/** What goes on by the rules: what is critical first, then what began first. */
+export const alerts = computed(() =>
+  [...(alerting.value?.alerts ?? [])].sort(
+    (one, other) => Number(isCritical(other)) - Number(isCritical(one)) || one.since - other.since,
+  ),
+);
+/** The instant to which their time is counted (epoch seconds). */
+export const alertsAt = computed(() => Math.max(ageAt.value, alerting.value?.at ?? 0));
+
 export const error = computed(() => {
   if (problem.value !== null) return strings.problem(problem.value);
   return failure.value?.error ?? null;
@@ -495,6 +509,8 @@ export function screen(place: string): Screen | null {
     sample: sample.value,
     says: says.value,
     tiles: strings.tiles(sample.value, says.value, slow),
+    alerts: alerts.value,
+    alertsAt: alertsAt.value,
     rows: rows.value,
     filter: choices.value.filter,
     ...ordered.value,

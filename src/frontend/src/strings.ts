@@ -11,7 +11,7 @@ import { lettersOnly, type Request, type Slot, type Story } from "./requests";
 import type { ProcessRow } from "./rows";
 import type { Hole } from "./travel";
 import type { Cause, Verdict } from "./verdict";
-import { STATUSES, type Sample, type Status } from "./wire";
+import { STATUSES, type Alert, type Sample, type Status } from "./wire";
 
 export const PRODUCT = "mod_wsgi dashboard";
 export const NOT_AVAILABLE = "not available";
@@ -116,6 +116,9 @@ export const LABELS = {
   window: "Window",
   inFlight: "In flight",
   notices: "Notices",
+  alerts: "Alerts",
+  showBegin: "Show when it began",
+  findStuck: "Find them",
   own: "this dashboard",
   draining: "draining",
   hint: "Point at a worker for its story; click to pin it and follow it.",
@@ -303,16 +306,71 @@ function draining({ draining: what }: Verdict): string {
   return `${processes}; pid ${oldest.pid} is held by ${requestLine(oldest.request)}.`;
 }
 
+/** What a rule watches. A newer server may have other kinds: these have their own names. */
+export function condition(what: Pick<Alert, "kind" | "threshold" | "path" | "count">): string {
+  const { kind, threshold, path, count: held } = what;
+  switch (kind) {
+    case "busy":
+      if (threshold === null || threshold >= 1) return "all workers busy";
+      return `${part(threshold)} of the workers or more busy`;
+    case "oldest":
+      return threshold === null ? "an old request" : `a request older than ${seconds(threshold)}`;
+    case "stuck": {
+      // An alert outlives its condition by a while: none may be stuck any more.
+      const workers = held === null || held === 0 ? "workers" : plural(held, "worker");
+      return `${workers} stuck${path === null ? "" : ` on ${known(path)}`}`;
+    }
+    case "error":
+      return "scoreboard not readable";
+    case "restart":
+      return "Apache restarted";
+    default:
+      return kind;
+  }
+}
+
+/** How far it went, with the comma before it; "" where nothing is measured. */
+export function extreme(kind: string, peak: number | null): string {
+  if (peak === null) return "";
+  if (kind === "busy") return `, peak ${part(peak)}`;
+  return kind === "oldest" || kind === "stuck" ? `, longest ${seconds(peak)}` : "";
+}
+
+/** A share of the workers: all of them is 100 %, and nothing else is. */
+const part = (share: number): string => `${Math.floor(1000 * share + 1e-6) / 10} %`;
+
+/** "saturated: all workers busy for 2 min 10 s, peak 100 %" */
+export function alert(what: Alert, at: number): string {
+  const time = duration(Math.max(0, at - what.since));
+  const since = what.kind === "restart" ? ` ${time} ago` : ` for ${time}`;
+  return `${what.rule}: ${condition(what)}${since}${extreme(what.kind, what.peak)}`;
+}
+
+const SEVERITIES: ReadonlyMap<string, string> = new Map([
+  ["critical", "Critical"],
+  ["warning", "Warning"],
+]);
+export const severity = (name: string): string => SEVERITIES.get(name) ?? name;
+export const began = ({ kind, since }: Alert): string => `${kind === "restart" ? "at" : "since"} ${instant(since)}`;
+export const alertLine = (what: Alert, at: number): string =>
+  `${severity(what.severity)}: ${alert(what, at)}, ${began(what)}`;
+
 export function basis(says: Verdict): string {
   return says.basis === "serving"
     ? "of those that run; set max_request_workers for the true limit."
     : "of Apache's MaxRequestWorkers.";
 }
 
-export const title = (load: { readonly busy: number; readonly of: number }, host: string): string =>
-  `${percent(load)} busy · ${host}`;
+interface Load {
+  readonly busy: number;
+  readonly of: number;
+}
 
-const percent = ({ busy, of }: { readonly busy: number; readonly of: number }): string =>
+/** `load` is null where it is not known. */
+export const title = (load: Load | null, host: string, alarm = false): string =>
+  `${alarm ? "⚠ " : ""}${load === null ? PRODUCT : `${percent(load)} busy`} · ${host}`;
+
+const percent = ({ busy, of }: Load): string =>
   of > 0 ? `${Math.round((100 * busy) / of)} %` : "0 %";
 
 /** What the dashboard itself costs the server; `workers` is null while their number is not known. */

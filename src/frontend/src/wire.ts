@@ -99,12 +99,48 @@ interface Viewers {
   readonly accepting: boolean;
 }
 
+const alertHead = record({ rule: text, kind: text, severity: text, since: float });
+const alertMore = some({
+  peak: nullable(float),
+  threshold: nullable(float),
+  path: nullable(text),
+  count: nullable(int),
+});
+const NO_MORE = { peak: null, threshold: null, path: null, count: null };
+const alert: Check<Alert> = (value) => ({ ...NO_MORE, ...alertHead(value), ...alertMore(value) });
+
+/** A rule whose condition holds. A newer server may have other kinds and severities. */
+export interface Alert {
+  /** The operator's own word for it. */
+  readonly rule: string;
+  readonly kind: string;
+  readonly severity: string;
+  /** When the condition began (epoch seconds). */
+  readonly since: number;
+  /** A share of the workers (0 to 1), or the longest age in seconds, by the kind; `threshold` is the rule's own. */
+  readonly peak: number | null;
+  readonly threshold: number | null;
+  /** Of stuck workers: the path that holds them, and how many now. */
+  readonly path: string | null;
+  readonly count: number | null;
+}
+
+export interface Alerted {
+  readonly alerts: readonly Alert[];
+}
+
+/** The alerts of whatever may have some. */
+export const someAlerts = some({ alerts: list(alert) });
+export const alerted = <T>(check: Check<T>): Check<T & Alerted> => {
+  return (value) => ({ alerts: [], ...check(value), ...someAlerts(value) });
+};
+
 export const ofFailure = { interval, viewers, notices: list(text) };
 export const ofSample = { ...ofFailure, capacity };
 
 const always = { tick: int, at: float };
-const sample = record({ ...always, ...ofSample, snapshot: scoreboard, rates });
-const failure = record({ ...always, ...ofFailure, error: text });
+const sample = alerted(record({ ...always, ...ofSample, snapshot: scoreboard, rates }));
+const failure = alerted(record({ ...always, ...ofFailure, error: text }));
 
 export type Worker = ReturnType<typeof worker>;
 export type Process = ReturnType<typeof process>;

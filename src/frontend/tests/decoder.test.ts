@@ -127,7 +127,7 @@ describe("samples", () => {
   test("an error is a failure, and breaks the chain", () => {
     const decoder = holding();
     const frame = { frame: "error", tick: 2, at_ms: 5500, interval: 1, error: "off", viewers: VIEWERS, notices: ["x"] };
-    expect(read(decoder, frame)).toEqual({ tick: 2, at: 5.5, interval: 1, error: "off", viewers: VIEWERS, notices: ["x"] });
+    expect(read(decoder, frame)).toEqual({ tick: 2, at: 5.5, interval: 1, error: "off", viewers: VIEWERS, notices: ["x"], alerts: [] });
     expect(read(decoder, deltaOf(3))).toBe("broken");
   });
 

@@ -8,7 +8,7 @@ import { processRows } from "../src/rows";
 import * as strings from "../src/strings";
 import { verdict } from "../src/verdict";
 import type { Process, Worker } from "../src/wire";
-import { counted, held, process, worker } from "./samples";
+import { AT, counted, held, process, worker } from "./samples";
 
 const HOSTILE = ["<script>alert(1)</script>", "${7*7}", "%s %n", "'; DROP TABLE", "`rm -rf`", "\u202e\u{1f600}", "=1+1"];
 
@@ -24,6 +24,8 @@ function screenOf(processes: readonly Process[] = PLAIN, changes: Partial<Screen
     ...{ place: "site/dashboard/", sample, says, filter: "", groups: null, groupKey: null },
     tiles: strings.tiles(sample, says, 1),
     rows: processRows(sample, (one) => memory.birth(one)),
+    alerts: [],
+    alertsAt: sample.at,
     requests: all.filter(({ websocket }) => !websocket),
     websockets: all.filter(({ websocket }) => websocket),
     ...changes,
@@ -106,4 +108,15 @@ test.each(HOSTILE)("%s stands there as it is, on its one line", (text) => {
   const line = linesOf(same).find((candidate) => candidate.includes("7 · 0.0"));
   expect(line?.split(text)).toHaveLength(4);
   expect(linesOf(same)).toHaveLength(linesOf(screenOf([process(7, [held(2)])])).length);
+});
+
+test("alerts stand behind the verdict, a line each", () => {
+  const unsaid = { path: null, count: null, threshold: 1, peak: 1 };
+  const alert = { rule: "saturated", kind: "busy", severity: "critical", since: AT - 12, ...unsaid };
+  const hostile = HOSTILE.map((path) => ({ ...alert, kind: "stuck", path, count: 2 }));
+  const screen = screenOf(PLAIN, { alerts: [alert, ...hostile] });
+  const lines = linesOf(screen);
+  expect(lines).toContain(strings.alertLine(alert, screen.alertsAt));
+  for (const text of HOSTILE) expect(lines.filter((line) => line.includes(text))).toHaveLength(1);
+  expect(lines).toHaveLength(linesOf(screenOf()).length + 1 + HOSTILE.length);
 });

@@ -69,12 +69,13 @@ export function sampleOf(processes: readonly unknown[], changes: Loose = {}): Lo
     },
     viewers: VIEWERS,
     notices: [],
+    alerts: [],
     ...changes,
   };
 }
 
 export function failureOf(error: string): Loose {
-  return { tick: 2, at: AT, interval: 1, error, viewers: VIEWERS, notices: [] };
+  return { tick: 2, at: AT, interval: 1, error, viewers: VIEWERS, notices: [], alerts: [] };
 }
 
 /** The scoreboard of `sampleOf([process(7, [worker(), worker()])])` as a key frame of v1: its workers never worked. */

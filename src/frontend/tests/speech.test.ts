@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 
-import type { Process } from "../src/wire";
+import type { Alert, Process } from "../src/wire";
 import { AT, counted, lettered } from "./samples";
 
 const CALM = lettered("_____");
@@ -22,16 +22,17 @@ async function opened() {
   return {
     stop,
     say: speech.say,
+    pause: state.pause,
     timers,
     /** What is said when a second has passed and a sample came, or none. */
-    second(processes: readonly Process[] | null): readonly string[] {
+    second(processes: readonly Process[] | null, alerts: readonly Alert[] = []): readonly string[] {
       heard = [];
       now += 1000;
       for (const timer of timers.filter(({ due }) => due <= now)) {
         timers.splice(timers.indexOf(timer), 1);
         timer.run();
       }
-      if (processes !== null) state.receive(counted(processes, { at: AT + now / 1000 }));
+      if (processes !== null) state.receive({ ...counted(processes, { at: AT + now / 1000 }), alerts });
       return heard;
     },
   };
@@ -80,6 +81,50 @@ describe("the verdict is said", () => {
     page.second(CALM);
     page.stop();
     for (let second = 0; second < 30; second++) expect(page.second(FULL)).toEqual([]);
+  });
+});
+
+describe("what is critical is said", () => {
+  const alertOf = (rule: string, severity = "critical", path: string | null = null): Alert => ({
+    ...{ rule, kind: "busy", severity, since: AT, peak: 1, threshold: 1, path, count: null },
+  });
+  /** What is said in some seconds of the same alerts. */
+  const during = (page: Awaited<ReturnType<typeof opened>>, seconds: number, ...alerts: readonly Alert[]) =>
+    Array.from({ length: seconds }, () => page.second(FULL, alerts)).flat();
+
+  test("once, together with the verdict, and a warning is not", async () => {
+    const page = await opened();
+    page.second(FULL, [alertOf("one"), alertOf("slow", "warning")]);
+    const { spoken } = await import("../src/speech");
+    expect(spoken.value).toMatch(/^Critical: one: .*\. Full: /);
+    expect(spoken.value).not.toContain("slow");
+    expect(during(page, 30, alertOf("one"), alertOf("slow", "warning"))).toEqual([]);
+  });
+
+  test("by rule and path, at most once in ten seconds", async () => {
+    const page = await opened();
+    page.second(FULL);
+    expect(during(page, 8, alertOf("one"))).toEqual([]);
+    expect(during(page, 4, alertOf("one"))).toEqual(["Critical"]);
+    expect(during(page, 12, alertOf("one"), alertOf("one", "critical", "GET /a"))).toEqual(["Critical"]);
+    expect(during(page, 12, alertOf("one"))).toEqual([]);
+  });
+
+  test("again when it began again", async () => {
+    const page = await opened();
+    page.second(FULL);
+    expect(during(page, 12, alertOf("one"))).toEqual(["Critical"]);
+    expect(during(page, 12)).toEqual([]);
+    expect(during(page, 12, alertOf("one"))).toEqual(["Critical"]);
+  });
+
+  test("of now, also while the page shows the past", async () => {
+    const page = await opened();
+    page.second(FULL, [alertOf("past")]);
+    page.pause();
+    expect(during(page, 12, alertOf("one"))).toEqual(["Critical"]);
+    const { spoken } = await import("../src/speech");
+    expect(spoken.value).toMatch(/^Critical: one: all workers busy for 1\d s,/);
   });
 });
 

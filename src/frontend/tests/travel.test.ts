@@ -363,7 +363,7 @@ describe("the pictures", () => {
 
 describe("where Apache's scoreboard can't be read from the start", () => {
   const failure = (second: number, notices: readonly string[] = []) => ({
-    ...{ tick: second, at: HOUR + second, interval: 1, error: "no metrics", viewers: VIEWERS, notices },
+    ...{ tick: second, at: HOUR + second, interval: 1, error: "no metrics", viewers: VIEWERS, notices, alerts: [] },
   });
 
   async function failing(tape: Tape) {

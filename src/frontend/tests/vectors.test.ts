@@ -7,7 +7,15 @@ import { Decoder } from "../src/decoder";
 
 interface Vector {
   readonly about: string;
-  readonly steps: readonly { readonly frame: string; readonly holds: unknown }[];
+  readonly steps: readonly { readonly frame: string; readonly holds: object | string }[];
+}
+
+/** The server leaves out what is empty or null. */
+function whole(holds: object | string): unknown {
+  if (typeof holds === "string") return holds;
+  const { alerts = [] } = holds as { readonly alerts?: readonly object[] };
+  const unsaid = { peak: null, threshold: null, path: null, count: null };
+  return { ...holds, alerts: alerts.map((alert) => ({ ...unsaid, ...alert })) };
 }
 
 const folder = new URL("../../../tests/vectors/", import.meta.url);
@@ -22,6 +30,6 @@ describe.each(names)("%s", (name) => {
 
   test(about, () => {
     const decoder = new Decoder();
-    for (const { frame, holds } of steps) expect(decoder.decode(frame)).toEqual(holds);
+    for (const { frame, holds } of steps) expect(decoder.decode(frame)).toEqual(whole(holds));
   });
 });

@@ -19,6 +19,7 @@ const failed = (second: number, error = "no metrics"): Failure => ({
   error,
   viewers: VIEWERS,
   notices: [],
+  alerts: [],
 });
 
 function watched(...frames: readonly Frame[]): Watcher {

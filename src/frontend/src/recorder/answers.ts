@@ -23,6 +23,7 @@ export const KINDS = [
   "process-end",
   "saturation",
   "metrics-off",
+  "alert",
   "dashboard-start",
   "clock",
   "bookmark",

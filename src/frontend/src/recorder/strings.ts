@@ -1,6 +1,18 @@
 /** Every word of the recorder's panel. */
 import type { Loose } from "../check";
-import { bytes, count, dateTime, LEGEND_NAMES, NOT_AVAILABLE, requestLine, seconds, verdict } from "../strings";
+import {
+  bytes,
+  condition,
+  count,
+  dateTime,
+  extreme,
+  LEGEND_NAMES,
+  NOT_AVAILABLE,
+  requestLine,
+  seconds,
+  severity,
+  verdict,
+} from "../strings";
 import type { Status } from "../wire";
 import { numberOf, textOf, type Concurrency, type Kind, type RecordedEvent } from "./answers";
 import type { Moment, NumberName, Pair } from "./compare";
@@ -134,6 +146,7 @@ export const KIND_NAMES: Readonly<Record<Kind, string>> = {
   "process-end": "Process ended",
   saturation: "Full",
   "metrics-off": "No metrics",
+  alert: "Alert",
   "dashboard-start": "Dashboard start",
   clock: "Clock set",
   bookmark: "Bookmark",
@@ -183,6 +196,16 @@ const WHAT: { readonly [kind in Kind]: (data: Loose) => string } = {
     );
   },
   "metrics-off": (data) => textOf(data, "error") ?? "",
+  alert: (data) => {
+    const kind = textOf(data, "kind") ?? "";
+    const [threshold, held] = [numberOf(data, "threshold"), numberOf(data, "count")];
+    const what = condition({ kind, threshold, path: textOf(data, "path"), count: held });
+    const how = severity(textOf(data, "severity") ?? "");
+    return joined(
+      `${textOf(data, "rule") ?? ""}: ${what}${extreme(kind, numberOf(data, "peak"))}`,
+      how.toLowerCase(),
+    );
+  },
   "dashboard-start": (data) => {
     const gap = numberOf(data, "gap");
     return joined(
@@ -203,7 +226,7 @@ export const what = ({ kind, data }: RecordedEvent): string =>
   Object.hasOwn(WHAT, kind) ? WHAT[kind as Kind](data) : "";
 
 /** These last; the others are moments, or say themselves how long they took. */
-const LASTING: ReadonlySet<string> = new Set<Kind>(["saturation", "metrics-off"]);
+const LASTING: ReadonlySet<string> = new Set<Kind>(["saturation", "metrics-off", "alert"]);
 
 export const howLong = ({ kind, at, ended }: RecordedEvent): string =>
   !LASTING.has(kind) ? "" : ended === null ? LABELS.goOn : seconds(Math.max(0, ended - at));

@@ -2,6 +2,7 @@ import "../recorder/first.css";
 import { later, missing } from "../later";
 import { choices, error, notices, outdatedSince, sample } from "../state";
 import * as strings from "../strings";
+import { Alerts } from "./Alerts";
 import { Doctor } from "./Doctor";
 import { Header } from "./Header";
 import { InFlight } from "./InFlight";
@@ -28,8 +29,9 @@ export function App({ place, ownPath, copy }: AppProps) {
     <>
       <Header place={place} copy={copy} />
       <main class={outdatedSince.value === null ? "" : "old"}>
-        <Alerts />
+        <Troubles />
         <Verdict />
+        <Alerts />
         {sample.value !== null && (
           <>
             <Tiles sample={sample.value} />
@@ -48,7 +50,7 @@ export function App({ place, ownPath, copy }: AppProps) {
   );
 }
 
-function Alerts() {
+function Troubles() {
   return (
     <>
       {error.value !== null && (

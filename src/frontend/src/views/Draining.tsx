@@ -1,4 +1,5 @@
 import { computed } from "@preact/signals";
+import type { TargetedKeyboardEvent } from "preact";
 
 import { draining, Sightings, type Drain } from "../draining";
 import { later } from "../later";
@@ -29,18 +30,19 @@ export function Draining() {
         {request !== undefined && BLOCKED} <Blocker drain={first} />
         <small>{drainsFor(first, ageAt.value)}</small>
       </p>
-      <details
-        onKeyDown={(event) => {
-          if (event.key !== "Escape" || !event.currentTarget.open) return;
-          event.currentTarget.open = false;
-          event.stopPropagation();
-        }}
-      >
+      <details onKeyDown={closeByEscape}>
         <summary>{drained.value.length > 1 ? others(drained.value.length - 1) : WORDS.details}</summary>
         {Drains !== undefined && <Drains drains={drained.value} />}
       </details>
     </section>
   );
+}
+
+/** What lies over the page closes first. */
+export function closeByEscape(event: TargetedKeyboardEvent<HTMLDetailsElement>): void {
+  if (event.key !== "Escape" || !event.currentTarget.open) return;
+  event.currentTarget.open = false;
+  event.stopPropagation();
 }
 
 /** The oldest request of a process; a click pins its slot. */
