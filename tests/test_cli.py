@@ -42,7 +42,18 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["demo"], ["service-script"], ["config"], ["doctor"], ["export"], ["replay"], ["what-if"]],
+    [
+        [],
+        ["demo"],
+        ["service-script"],
+        ["config"],
+        ["doctor"],
+        ["export"],
+        ["replay"],
+        ["what-if"],
+        ["top"],
+        ["export-assets"],
+    ],
 )
 def test_help_has_an_example(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Every command's --help ends with an example."""

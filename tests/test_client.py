@@ -19,6 +19,7 @@ from aiohttp import WSCloseCode, web
 
 from mod_wsgi_dashboard.app import PACES, create_app
 from mod_wsgi_dashboard.client import (
+    CLOSE_SECONDS,
     FIRST_WAIT,
     LONGEST_RETRY_AFTER,
     LONGEST_WAIT,
@@ -27,6 +28,7 @@ from mod_wsgi_dashboard.client import (
     Latest,
     Patience,
     Refused,
+    asking,
     connect,
 )
 from mod_wsgi_dashboard.core import wire
@@ -749,6 +751,76 @@ async def test_it_says_once_that_it_polls(caplog: pytest.LogCaptureFixture) -> N
     assert asked == 4
     [line] = [entry.message for entry in caplog.records if entry.name == "mod_wsgi_dashboard.client"]
     assert line.endswith("1013 Only 1 of 40 workers are free.; polling")
+
+
+async def test_leaving_does_not_wait_for_a_server_that_goes_on_sending() -> None:
+    """A server that answers no close, and goes on sending, keeps nobody who leaves."""
+    made, left = history("_W"), asyncio.Event()
+
+    async def speak(socket: web.WebSocketResponse) -> None:
+        encoder = Encoder()
+        encoder.advance(made[0])
+        while not left.is_set():
+            with contextlib.suppress(ConnectionError, RuntimeError):
+                await socket.send_str(encoder.key().decode())
+            await asyncio.sleep(0.05)
+
+    async with scripted(speak) as url:
+        feed = connect(url)
+        await anext(feed)
+        began = time.monotonic()
+        await feed.aclose()
+        seconds = time.monotonic() - began
+        left.set()
+    assert seconds < CLOSE_SECONDS + 1.0
+
+
+async def test_changes_of_the_connection_are_told() -> None:
+    """`tell` hears that it is live, lost, or polling, each once and with the reason."""
+    made, told = history("_W", "WW"), []
+    refuse = closes(WSCloseCode.TRY_AGAIN_LATER, b"Only 1 of 40 workers are free.")
+    spoken = 0
+
+    async def speak(socket: web.WebSocketResponse) -> None:
+        nonlocal spoken
+        spoken += 1
+        if spoken > 2:
+            await refuse(socket)
+            return
+        encoder = Encoder()
+        encoder.advance(made[spoken - 1])
+        await socket.send_str(encoder.key().decode())
+        await socket.close(code=WSCloseCode.GOING_AWAY)
+
+    async def snapshot(_: web.Request) -> web.Response:
+        return web.Response(body=wire.encode(history("__")[0]), content_type="application/json")
+
+    sleeps = Sleeps()
+    async with scripted(speak, snapshot=snapshot) as url:
+        await take(3, url, patience=sleeps.patience(), tell=lambda *each: told.append(each))
+    assert [standing for standing, _ in told] == [
+        "live",
+        "connecting again",
+        "live",
+        "connecting again",
+        "polling",
+    ]
+    assert "1001" in told[1][1]
+    assert "Only 1 of 40 workers are free." in told[4][1]
+
+
+async def test_single_answers_can_be_asked() -> None:
+    """`asking` gives the newest sample, and what a route answers; what goes wrong is told as usual."""
+    async with serving(simulated(), interval=60.0) as served, asking(served.url) as api:
+        newest = await api.newest()
+        recording = msgspec.json.decode(await api.get("api/v1/recording"))
+        with pytest.raises(Refused, match="404"):
+            await api.get("api/v1/nothing")
+    assert newest == served.dashboard.latest
+    assert "state" in recording
+    with pytest.raises(ValueError, match="URL is http"):
+        async with asking("localhost"):
+            pass
 
 
 async def test_the_example_prints_a_line_a_tick() -> None:

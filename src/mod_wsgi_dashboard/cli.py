@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     script.set_defaults(run=_service_script)
     _add_apacheconf(commands)
     _add_recordings(commands)
+    _add_top(commands)
     return parser
 
 
@@ -120,10 +121,17 @@ def _add_apacheconf(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _add_recordings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from mod_wsgi_dashboard import incident_command, what_if
+    from mod_wsgi_dashboard import assets_command, incident_command, what_if
 
     incident_command.add_to(commands, _serve)
     what_if.add_to(commands)
+    assets_command.add_to(commands)
+
+
+def _add_top(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from mod_wsgi_dashboard.terminal import command
+
+    command.add_to(commands)
 
 
 def _service_script(_options: argparse.Namespace) -> int:
@@ -173,10 +181,12 @@ def _serve_demo(options: argparse.Namespace) -> int:
 
 def _serve(make: Make, settings: Settings, title: str, *, verbose: bool) -> int:
     """Serve an application until Ctrl-C or SIGTERM comes."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    from mod_wsgi_dashboard import logs
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logs.formatter(settings.log_format, with_time=True))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+    logs.quieten()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve_until_stopped(make, settings, title))
     return 0

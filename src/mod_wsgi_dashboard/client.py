@@ -23,7 +23,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Literal, get_args
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 Every = Literal[1, 2, 5, 10, 30, 60]
 Latest = wire.Sample | wire.Failure
+Standing = Literal["live", "polling", "connecting again"]
 
 # The plain format of the largest scoreboard: 200,000 slots of some 600 bytes.
 MESSAGE_BYTES = 128 * 1024 * 1024
@@ -48,8 +49,12 @@ MESSAGE_BYTES = 128 * 1024 * 1024
 # A full Apache answers a handshake when a worker comes free.
 CONNECT_SECONDS = 15.0
 
-# The server's answer to a close takes one round trip; who leaves doesn't wait for more.
+# The server's answer to a close takes one round trip; who leaves doesn't wait for more, nor for the end
+# of what a server goes on to send.
 CLOSE_SECONDS = 0.5
+
+# For one answer of the API: a dashboard takes milliseconds, a full Apache before it any time.
+ANSWER_SECONDS = 10.0
 
 # The shortest and the longest wait before connecting again; waits double from one to the other.
 FIRST_WAIT, LONGEST_WAIT = 0.3, 15.0
@@ -122,6 +127,7 @@ def connect(
     ssl: SSLContext | None = None,
     reconnect: bool = True,
     patience: Patience | None = None,
+    tell: Callable[[Standing, str], None] | None = None,
 ) -> AsyncGenerator[Latest, None]:
     """Return the samples of a dashboard, from the newest on, each once.
 
@@ -137,6 +143,7 @@ def connect(
         ssl: for a certificate that the system doesn't trust.
         reconnect: come back when the connection is lost, poll while all viewer places are taken, and
             wait for a dashboard that isn't there yet.
+        tell: called at each change: how the connection stands, and why it isn't live.
 
     Raises:
         ValueError: an argument isn't one of those; at once.
@@ -146,15 +153,71 @@ def connect(
     if detail not in get_args(wire.Detail) or every not in get_args(Every):
         raise ValueError(f"`detail` is one of {get_args(wire.Detail)}, `every` one of {get_args(Every)}")
     base, unix_path = _parse(url)
-    client = _Client(base, unix_path, detail, every, patience or Patience())
+    client = _Client(base, unix_path, detail, every, patience or Patience(), tell)
     return client.samples(dict(headers or {}), ssl, reconnect=reconnect)
+
+
+class Api:
+    """The routes of one dashboard, asked one by one; `asking` makes it."""
+
+    def __init__(self, session: ClientSession, base: str, name: str) -> None:
+        self._session = session
+        self._base = base
+        self.name = name
+
+    async def newest(self) -> Latest:
+        """Return the newest sample, with full detail.
+
+        Raises:
+            Refused, Disconnected: as `connect`.
+        """
+        return _decode_plain(await self.get("api/v1/snapshot"))
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
+        """Return what a route answers.
+
+        Args:
+            path: below the mount, without a slash before it.
+            query: its parameters.
+
+        Raises:
+            Refused, Disconnected: as `connect`.
+        """
+        with _explained(self.name):
+            async with self._session.get(f"{self._base}{path}", params=query) as answer:
+                # 503 with a sample's JSON is a tick at which the scoreboard could not be read.
+                if answer.status != 200 and answer.content_type != "application/json":
+                    answer.raise_for_status()
+                return await answer.read()
+
+
+@contextlib.asynccontextmanager
+async def asking(
+    url: str, *, headers: Mapping[str, str] | None = None, ssl: SSLContext | None = None
+) -> AsyncIterator[Api]:
+    """Give the API of a dashboard, to ask for single answers; the arguments are those of `connect`.
+
+    Raises:
+        ValueError: the URL is none.
+    """
+    base, unix_path = _parse(url)
+    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    connector = _connector(unix_path, ssl)
+    async with ClientSession(connector=connector, headers=headers, timeout=timeout) as session:
+        yield Api(session, base, _name(base, unix_path))
 
 
 class _Client:
     """One dashboard, watched by one program."""
 
     def __init__(
-        self, base: str, unix_path: str | None, detail: wire.Detail, every: int, patience: Patience
+        self,
+        base: str,
+        unix_path: str | None,
+        detail: wire.Detail,
+        every: int,
+        patience: Patience,
+        tell: Callable[[Standing, str], None] | None,
     ) -> None:
         self._base = base
         self._unix_path = unix_path
@@ -162,9 +225,9 @@ class _Client:
         self._every = every
         self._patience = patience
         self._interval = 1.0
-        self._state = ""
-        # A URL may hold a password.
-        self._name = f"unix:{unix_path}" if unix_path else base.rpartition("@")[2]
+        self._standing: Standing | None = None
+        self._told = tell
+        self._name = _name(base, unix_path)
 
     async def samples(
         self, headers: dict[str, str], ssl: SSLContext | None, *, reconnect: bool
@@ -172,12 +235,7 @@ class _Client:
         """Yield samples over one connection after another."""
         lost, polling, last = 0, False, None
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=CONNECT_SECONDS)
-        # A connection kept between polls would hold a worker of Apache's prefork.
-        connector = (
-            aiohttp.UnixConnector(self._unix_path, force_close=True)
-            if self._unix_path
-            else aiohttp.TCPConnector(ssl=ssl or True, force_close=True)
-        )
+        connector = _connector(self._unix_path, ssl)
         async with ClientSession(connector=connector, headers=headers, timeout=timeout) as session:
             while True:
                 feed = self._poll(session) if polling else self._watch(session)
@@ -202,15 +260,16 @@ class _Client:
 
     async def _watch(self, session: ClientSession) -> AsyncGenerator[Latest, None]:
         """Yield what comes over a WebSocket, until it ends."""
-        with self._explained():
-            async with session.ws_connect(
+        with _explained(self._name):
+            socket = await session.ws_connect(
                 f"{self._base}ws",
                 params=self._wish,
                 protocols=(wire.SUBPROTOCOL,),
                 compress=15,
                 max_msg_size=MESSAGE_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
-            ) as socket:
+            )
+            try:
                 decode = _decode_plain if socket.protocol is None else Decoder().decode
                 while True:
                     silence = max(self._patience.silence, 3.0 * self._interval * self._every)
@@ -223,8 +282,10 @@ class _Client:
                         await socket.send_str('{"key":true}')
                         continue
                     if latest is not None:
-                        self._state = "live"
+                        self._stand("live", "")
                         yield latest
+            finally:
+                await _close(socket)
         reason = message.extra if message.type is WSMsgType.CLOSE else None
         code = socket.close_code or aiohttp.WSCloseCode.ABNORMAL_CLOSURE
         raise Disconnected(f"{self._name} closed the connection: {code} {reason or ''}".rstrip(), code)
@@ -249,7 +310,7 @@ class _Client:
     async def _fetch(self, session: ClientSession, etag: str) -> tuple[Latest | None, str, float | None]:
         """Return the newest sample if it isn't that of `etag`, its ETag, and Retry-After."""
         known = {"If-None-Match": etag} if etag else {}
-        with self._explained():
+        with _explained(self._name):
             async with session.get(f"{self._base}api/v1/snapshot", headers=known) as answer:
                 wait = answer.headers.get("Retry-After", "")
                 retry_after = min(float(wait), LONGEST_RETRY_AFTER) if wait.isdecimal() else None
@@ -260,33 +321,61 @@ class _Client:
                     answer.raise_for_status()
                 return _decode_plain(await answer.read()), answer.headers.get("ETag", ""), retry_after
 
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what aiohttp and the decoder raise into the two errors of this module."""
-        try:
-            yield
-        except aiohttp.ClientResponseError as error:
-            text = f"{self._name} answered {error.status}"
-            if error.status >= 500 or error.status in (408, 429):
-                raise Disconnected(text) from None
-            raise Refused(f"{text}; {_WHAT_TO_CHANGE.get(error.status, _NO_WEBSOCKET)}.") from None
-        except aiohttp.ClientSSLError as error:
-            raise Refused(f"TLS with {self._name} fails: {error}. See the argument `ssl`.") from None
-        except FrameError as error:
-            raise Refused(
-                f"{self._name} sent what this version can't read, {error}: use the same version there."
-            ) from None
-        except asyncio.TimeoutError:
-            raise Disconnected(f"{self._name} was silent for too long") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Disconnected(f"{self._name} can't be reached: {error}") from error
-
     def _tell(self, end: Disconnected) -> None:
         """Log what happened, once per change of state."""
-        state = "polling" if end.code == _FULL else "connecting again"
-        if state != self._state:
-            self._state = state
-            log.warning("%s; %s", end, state)
+        standing: Standing = "polling" if end.code == _FULL else "connecting again"
+        if standing != self._standing:
+            log.warning("%s; %s", end, standing)
+        self._stand(standing, str(end))
+
+    def _stand(self, standing: Standing, why: str) -> None:
+        if standing != self._standing:
+            self._standing = standing
+            if self._told is not None:
+                self._told(standing, why)
+
+
+def _connector(unix_path: str | None, ssl: SSLContext | None) -> aiohttp.BaseConnector:
+    # A connection kept between requests would hold a worker of Apache's prefork.
+    if unix_path:
+        return aiohttp.UnixConnector(unix_path, force_close=True)
+    return aiohttp.TCPConnector(ssl=ssl or True, force_close=True)
+
+
+def _name(base: str, unix_path: str | None) -> str:
+    """Return what a dashboard is called in messages: its URL, which may hold a password, without it."""
+    if unix_path:
+        return f"unix:{unix_path}"
+    parts = urlsplit(base)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+async def _close(socket: aiohttp.ClientWebSocketResponse) -> None:
+    # aiohttp waits for the server's close for so long after each message that comes before it.
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(socket.close(), CLOSE_SECONDS)
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn what aiohttp and the decoder raise into the two errors of this module."""
+    try:
+        yield
+    except aiohttp.ClientResponseError as error:
+        text = f"{name} answered {error.status}"
+        if error.status >= 500 or error.status in (408, 429):
+            raise Disconnected(text) from None
+        raise Refused(f"{text}; {_WHAT_TO_CHANGE.get(error.status, _NO_WEBSOCKET)}.") from None
+    except aiohttp.ClientSSLError as error:
+        raise Refused(f"TLS with {name} fails: {error}. See the argument `ssl`.") from None
+    except FrameError as error:
+        raise Refused(
+            f"{name} sent what this version can't read, {error}: use the same version there."
+        ) from None
+    except asyncio.TimeoutError:
+        raise Disconnected(f"{name} was silent for too long") from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise Disconnected(f"{name} can't be reached: {error}") from error
 
 
 def _parse(url: str) -> tuple[str, str | None]:
