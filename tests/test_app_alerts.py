@@ -168,3 +168,37 @@ async def test_rules_may_be_off() -> None:
     async with serving(source, interval=0.1, record="off", alerts="off") as served:
         assert "alerts" not in await get(served, "snapshot")
         assert () == served.dashboard.alarms.rules
+
+
+async def test_a_restart_of_the_dashboard_is_none_of_an_alert(tmp_path: Path) -> None:
+    """Apache starts another process at each graceful restart: the alert goes on, and ends once."""
+    source = FixedSource(stuck())
+    async with receiving() as receiver:
+        settings = {
+            "interval": 0.1,
+            "state_dir": str(tmp_path),
+            "alerts": [{"name": "old", "when": "oldest", "above": 60, "clear_for": 0}],
+            **webhook(receiver),
+        }
+        async with serving(source, **settings) as served:
+            await until(lambda: len(receiver) == 1)
+            # The sample that has it is on the disk.
+            recorder = served.dashboard.archive.recorder
+            assert recorder is not None
+            await asyncio.wrap_future(recorder.ask(lambda tape: tape.bytes))
+        async with serving(source, **settings) as served:
+            await until(lambda: served.dashboard.latest is not None)
+            latest = served.dashboard.latest
+            assert latest is not None
+            assert ["old"] == [alert.rule for alert in latest.alerts]
+            source.metrics = IDLE
+            await until(lambda: len(receiver) == 2)
+            recorder = served.dashboard.archive.recorder
+            assert recorder is not None
+            await asyncio.wrap_future(recorder.ask(lambda tape: tape.bytes))
+            events = (await get(served, "events?kind=alert"))["events"]
+    assert [("alert.began", "old"), ("alert.ended", "old")] == told(receiver)
+    began, ended = (json.loads(body)["data"] for body in receiver.bodies)
+    assert began["began_at"] == ended["began_at"]
+    (event,) = events
+    assert event["ended"] is not None

@@ -43,7 +43,7 @@ from mod_wsgi_dashboard.core.guard import Guard
 from mod_wsgi_dashboard.core.rates import Reading
 from mod_wsgi_dashboard.hub import Encoder, Hub, Kind, Viewer
 from mod_wsgi_dashboard.poller import Poller
-from mod_wsgi_dashboard.recorder import Recorder, choose_path
+from mod_wsgi_dashboard.recorder import Recorder, choose_path, newest_recorded
 from mod_wsgi_dashboard.recording import Recording, RecordingError
 from mod_wsgi_dashboard.settings import Settings
 from mod_wsgi_dashboard.sources import Source
@@ -229,6 +229,7 @@ class Dashboard:
                 log.error("nothing is recorded: %s", error)
                 self.archive.give_up(f"Nothing is recorded. {error}")
             else:
+                await self._adopt_alerts(path)
                 chain = self.hub.keep(Kind(settings.record, compressed=True))
                 recorder = Recorder(path, settings, chain)
                 recorder.start()
@@ -239,6 +240,13 @@ class Dashboard:
             self.archive.close()
             if self.archive.recorder is not None:
                 await asyncio.to_thread(self.archive.recorder.close)
+
+    async def _adopt_alerts(self, path: Path) -> None:
+        """Go on with the alerts of the process before: each graceful restart is another one."""
+        at = time.time()
+        last = await asyncio.to_thread(newest_recorded, path, until=at)
+        if last is not None:
+            self.alarms.adopt(last.alerts, seen_at=last.at, at=at, now=time.monotonic())
 
     @property
     def payload(self) -> bytes:

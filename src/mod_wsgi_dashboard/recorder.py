@@ -363,18 +363,8 @@ class Recorder:
 
     def _newest_sample(self, item: _Item) -> wire.Sample | None:
         """Return the newest sample of what was recorded before."""
-        recording = Recording(self.path)
-        try:
-            until = recording.extent().until
-            if until is None:
-                return None
-            # A clock that was set back has recorded what is still to come.
-            sample = recording.sample_at(int(1000 * min(until, item.latest.at)))
-        except RecordingError:
-            return None
-        finally:
-            recording.close()
-        return sample if isinstance(sample, wire.Sample) else None
+        newest = newest_recorded(self.path, until=item.latest.at)
+        return newest if isinstance(newest, wire.Sample) else None
 
     def _append(self, item: _Item) -> None:
         assert self._tape is not None
@@ -466,6 +456,22 @@ def _is_full(directory: Path) -> bool:
         return shutil.disk_usage(directory).free < _NO_ROOM_BYTES
     except OSError:
         return False
+
+
+def newest_recorded(path: Path, *, until: float) -> wire.Sample | wire.Failure | None:
+    """Return what was recorded last up to an instant (epoch seconds), None if nothing can be read."""
+    try:
+        recording = Recording(path)
+    except RecordingError:
+        return None
+    try:
+        end = recording.extent().until
+        # A clock that was set back has recorded what is still to come.
+        return None if end is None else recording.sample_at(int(1000 * min(end, until)))
+    except RecordingError:
+        return None
+    finally:
+        recording.close()
 
 
 def _without_request(event: Event) -> Event:

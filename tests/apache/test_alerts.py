@@ -83,3 +83,33 @@ async def test_a_real_apache_is_told_of(figure: Callable[[str], None]) -> None:
     assert len(lines) >= 5
     assert not any("/slow" in line or "hunter2" in line for line in lines)
     figure(f"a request of 12 s was told of after {found['held', 'alert.began']['peak']:.1f} s")
+
+
+async def test_a_graceful_restart_is_none_of_an_alert() -> None:
+    """The dashboard is another process then, and the alert goes on: one beginning, one end."""
+    rule = {"name": "old", "when": "oldest", "above": 1, "clear_for": 1}
+    async with receiving() as receiver:
+        settings = {
+            "alerts": json.dumps([rule]),
+            "webhook_url": f"http://{receiver.url}",
+            "interval": "0.25",
+        }
+
+        def told() -> list[str]:
+            return [json.loads(body)["type"] for body in receiver.bodies]
+
+        case = Case("event", "debian", "unix")
+        server = await asyncio.to_thread(start(case, settings=settings, workers=WORKERS).__enter__)
+        try:
+            async with holding(server.url, 1, seconds=9.0):
+                await until(lambda: told() == ["alert.began"], seconds=5.0)
+                before = server.sidecar_pid()
+                await asyncio.to_thread(server.graceful)
+                await until(lambda: server.sidecar_pid() not in (None, before), seconds=6.0)
+            await until(lambda: "alert.ended" in told())
+        finally:
+            await asyncio.to_thread(server.__exit__, None, None, None)
+    assert ["alert.began", "alert.ended"] == told()
+    began, ended = (json.loads(body)["data"] for body in receiver.bodies)
+    assert began["began_at"] == ended["began_at"]
+    assert ended["seconds"] > began["seconds"] + 1.0

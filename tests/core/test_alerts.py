@@ -124,6 +124,55 @@ def test_a_short_pause_holds_and_a_long_one_begins_anew() -> None:
     assert [("full", True)] == watch.see(busy(8), after=60.0)
 
 
+def handed_on(rule: Rule, other: Rule, *, pause: float) -> Watch:
+    """Return a watch by a rule that takes over from one by another, after so many seconds."""
+    old, new = Watch(rule), Watch(other)
+    old.play("0999")
+    new.at, new.now = old.at + pause, 5.0
+    new.alarms.adopt(old.alerts, seen_at=old.at, at=new.at, now=new.now)
+    return new
+
+
+def test_an_alert_goes_on_in_the_next_process() -> None:
+    """It doesn't begin again, and what is told of its end counts from its beginning."""
+    rule = Rule("r", "busy", 0.9, 2.0, 0.8, 0.0)
+    watch = handed_on(rule, rule, pause=1.0)
+    assert "||E" == watch.play("990")
+    (ended,) = watch.changes
+    assert (AT + 2.0, 0.9, 6.0) == (ended.alert.since, ended.alert.peak, ended.seconds)
+
+
+def test_an_alert_that_is_over_by_then_ends() -> None:
+    """Its end is told by the process that comes after."""
+    rule = Rule("r", "busy", 0.9, 0.0, 0.8, 2.0)
+    assert "||E." == handed_on(rule, rule, pause=1.0).play("0000")
+
+
+@pytest.mark.parametrize(
+    ("rule", "pause"),
+    [
+        (Rule("r", "busy", 0.8, 0.0, 0.7, 0.0), 1.0),
+        (Rule("other", "busy", 0.9, 0.0, 0.8, 0.0), 1.0),
+        (Rule("r", "oldest", 0.9, 0.0, 0.8, 0.0), 1.0),
+        (Rule("r", "busy", 0.9, 0.0, 0.8, 0.0), 200.0),
+        (Rule("r", "busy", 0.9, 0.0, 0.8, 0.0), -200.0),
+    ],
+)
+def test_what_no_rule_is_for_begins_anew(rule: Rule, pause: float) -> None:
+    """Another rule, or a pause in which anything may have happened, ends what was."""
+    watch = handed_on(Rule("r", "busy", 0.9, 0.0, 0.8, 0.0), rule, pause=pause)
+    assert "B" == watch.play("9")
+
+
+def test_a_stuck_path_that_was_not_recorded_is_not_taken_over() -> None:
+    """A recording of letters alone doesn't say what was stuck."""
+    watch = Watch(Rule("r", "stuck", 1.0, clear_for=0.0))
+    watch.alarms.adopt(
+        [Alert("r", "stuck", "warning", AT, 70.0, 1.0, count=1)], seen_at=AT, at=AT, now=50.0
+    )
+    assert ".." == watch.play("00")
+
+
 def test_no_worker_is_no_share() -> None:
     """A scoreboard without a process is neither full nor empty."""
     assert [] == Watch(Rule("full", "busy", 0.1)).see(build_metrics("..", pids=[0]))

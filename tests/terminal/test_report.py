@@ -12,7 +12,7 @@ from mod_wsgi_dashboard.core.alerts import Alert
 from mod_wsgi_dashboard.core.requests import Request
 from mod_wsgi_dashboard.terminal import moment, report
 from mod_wsgi_dashboard.terminal.moment import Choice, Moment
-from tests.conftest import build_metrics
+from tests.conftest import Metrics, build_metrics
 from tests.terminal.scenes import HOSTILE, sample_of, simulated
 
 ALERT = Alert("stuck-workers", "stuck", "warning", 1_700_000_020.0, 70.0, 1.0, "GET /report/*", 3)
@@ -48,6 +48,18 @@ def test_a_report_of_thousands_is_bounded() -> None:
     text = report.as_text(told(simulated(slots=20_000, seconds=1.0)), "x")
     assert len(text.splitlines()) < 150
     assert "... more processes; --json has all." in text
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        (build_metrics("____"), "none came yet, or ExtendedStatus is Off"),
+        (build_metrics("____", counts=3), "No request in flight: eve"),
+    ],
+)
+def test_an_empty_list_says_why(metrics: Metrics, expected: str) -> None:
+    """There may be no request, or nothing that tells of one."""
+    assert expected in report.as_text(told(sample_of(metrics)), "site.example")
 
 
 def test_groups_are_listed_in_place_of_requests() -> None:

@@ -44,7 +44,7 @@ export const SLOW_SECONDS = 10;
 const HOLDS: ReadonlySet<Status> = new Set(["R", "W", "K", "D", "C", "L", "G"]);
 
 /** Path endings of WebSockets, as in core/scoreboard.py: the scoreboard does not tell a tunnel from a slow reply. */
-const SOCKET_PATH = /\/(ws|websocket|socket|cable)$|\/socket\.io\/$/;
+const SOCKET = /^\S+ [^ ?]*(?:\/(?:ws|websocket|socket|cable)|\/socket\.io\/)(?:[ ?]|$)/;
 
 /** Whether the slot's request has not ended. */
 const unfinished = (worker: Worker): boolean => worker.start_time > worker.stop_time;
@@ -55,7 +55,7 @@ export function looksLikeWebSocket(worker: Worker): boolean {
   // Few of thousands need to be taken apart.
   const hinted = request.includes("/ws") || request.includes("socket") || request.includes("/cable");
   if (!hinted || worker.status !== "W" || !unfinished(worker)) return false;
-  return SOCKET_PATH.test((request.split(" ")[1] ?? "").split("?")[0] ?? "");
+  return SOCKET.test(request);
 }
 
 /**

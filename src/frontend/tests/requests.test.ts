@@ -25,6 +25,7 @@ describe("looksLikeWebSocket", () => {
     ["GET /a?next=/ws HTTP/1.1", {}, false],
     ["", {}, false],
     ["/ws", {}, false],
+    [" /ws HTTP/1.1", {}, false],
     ["GET /ws HTTP/1.1", { status: "K" as const }, false],
     ["GET /ws HTTP/1.1", { stop_time: AT }, false],
   ])("%s %j", (request, changes, expected) => {

@@ -8,6 +8,8 @@ A condition begins when a number reaches `above`. Once it has held at every read
 there is an alert, until the number has been under `clear_below` for `clear_for` seconds. What can't be
 read holds nothing: no alert begins by it, and one that nothing confirms for `clear_for` seconds ends.
 
+Each graceful restart is another process: it adopts what the one before told last.
+
 Invariants: an alert has lasted for at least `for` seconds when it begins, begins once and ends once;
 its peak is never under its threshold, where both are of one unit.
 """
@@ -152,6 +154,31 @@ class Alarms:
         self._offset: float | None = None
         # Apache's start, when the service saw it first, and until when Apache is young.
         self._restart: tuple[float, float, float] | None = None
+
+    def adopt(self, alerts: Iterable[Alert], *, seen_at: float, at: float, now: float) -> None:
+        """Go on, before the first reading, with the alerts of a process before: none begins anew.
+
+        What no rule is for any more is left out. So is all of it, if that process was seen last too long
+        ago to know what has held since.
+
+        Args:
+            alerts: those of its last sample.
+            seen_at: the instant of that, in epoch seconds.
+            at: the present in epoch seconds.
+            now: the same in monotonic seconds.
+        """
+        if not -CLOCK_JUMP <= at - seen_at <= LONGEST_GAP:
+            return
+        rules = {rule.name: rule for rule in self.rules}
+        for alert in alerts:
+            rule = rules.get(alert.rule)
+            if rule is None or (rule.when, rule.above) != (alert.kind, alert.threshold):
+                continue
+            if (rule.when == "stuck") != (alert.path is not None):
+                continue
+            case = self._cases[alert.rule, alert.path] = _Case(at, now, alert.since)
+            case.fixed, case.active = rule.when == "restart", True
+            case.peak, case.count = alert.peak, alert.count
 
     def observe(self, reading: Reading | None, *, at: float, now: float) -> Told:
         """Judge a reading.

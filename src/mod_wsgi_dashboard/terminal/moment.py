@@ -96,7 +96,9 @@ def nothing_listed(moment: Moment) -> str:
         return sentences.EXTENDED_STATUS_OFF
     if requests.letters_only(sample):
         return sentences.NOT_RECORDED
-    return sentences.NOTHING_IN_FLIGHT
+    if sample.capacity.extended_status is None:
+        return sentences.NO_TRACE
+    return sentences.NO_TRAFFIC if sample.rates.accesses == 0 else sentences.NOTHING_IN_FLIGHT
 
 
 def tells_requests(sample: Sample) -> bool:
