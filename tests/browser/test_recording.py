@@ -339,6 +339,7 @@ def test_metrics_off_shows_the_newest_recorded_sample(page: Page, tmp_path: Path
         assert letters_at(url, end - 2) == letters(page)
         page.get_by_test_id("recorder").click()
         expect(page.get_by_test_id("recorder-status")).to_be_visible()
+        page.goto("about:blank")
 
 
 def test_the_map_of_an_apache_with_other_slots(page: Page, tmp_path: Path) -> None:
@@ -352,6 +353,8 @@ def test_the_map_of_an_apache_with_other_slots(page: Page, tmp_path: Path) -> No
             page.goto(f"{url}#at={at}&panel=map&window=1h")
             expect(page.get_by_test_id("clock")).to_contain_text("Paused", timeout=10_000)
             wait_for(page, lambda share=share: is_painted(page, share), "letters")
+        # What it still asks for would find no server.
+        page.goto("about:blank")
 
 
 def is_painted(page: Page, share: float) -> bool:
