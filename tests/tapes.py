@@ -177,8 +177,12 @@ class Deck:
         self.recorder.close()
         self.recorder._thread.join(30)
 
-    def play(self, samples: Iterable[Latest], *, at_once: int = 20) -> Status:
-        """Give the recorder samples, and return how it stands when they are dealt with."""
+    def play(self, samples: Iterable[Latest], *, at_once: int = 1) -> Status:
+        """Give the recorder samples, and return how it stands when they are dealt with.
+
+        A second is more than enough for a tick: unless `at_once` says else, each is dealt with before
+        the next one comes.
+        """
         for number, latest in enumerate(samples, start=1):
             self.give(latest)
             if number % at_once == 0:

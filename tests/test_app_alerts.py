@@ -13,6 +13,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from mod_wsgi_dashboard.core.decoder import Decoder
+from mod_wsgi_dashboard.webhook import TRY_SECONDS
 from tests.conftest import build_metrics
 from tests.served import FixedSource, Served, serving, until
 from tests.test_webhook import SECRET, Receiver, receiving
@@ -147,18 +148,14 @@ async def test_a_webhook_that_hangs_delays_nothing() -> None:
     source = FixedSource(build_metrics("WWWW", counts=1))
     loop = asyncio.get_running_loop()
     async with receiving(take=take) as receiver:
-        async with serving(
-            source, interval=0.1, record="off", alerts=[FULL], **webhook(receiver)
-        ) as served:
+        async with serving(source, interval=0.1, record="off", alerts=[FULL], **webhook(receiver)):
             await hung.wait()
             before, began = source.readings, loop.time()
             await until(lambda: source.readings >= before + 20)
-            assert loop.time() - began < 3.0
-            poller = served.dashboard.poller
-            assert poller is not None
-            assert poller.duration < 0.1
+            # One try alone may take this long.
+            assert loop.time() - began < TRY_SECONDS
             ended = loop.time()
-        assert loop.time() - ended < 0.5
+        assert loop.time() - ended < TRY_SECONDS / 2
         waiting.set()
 
 

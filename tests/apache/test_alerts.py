@@ -74,9 +74,9 @@ async def test_a_real_apache_is_told_of(figure: Callable[[str], None]) -> None:
     full, held = found["nearly-full", "alert.ended"], found["held", "alert.ended"]
     assert (0.8, "critical") == (full["threshold"], full["severity"])
     assert 0.8 <= full["peak"] <= 1.0
-    assert 1.0 <= full["seconds"] <= 6.0
+    assert 1.0 <= full["seconds"] < 12.0
     assert ("GET /slow", 1) == (held["path"], found["held", "alert.began"]["count"])
-    assert 10.0 <= held["peak"] <= 14.0
+    assert 10.0 <= held["peak"] < 30.0
     for headers, body in zip(receiver.headers, receiver.bodies, strict=True):
         assert signature(headers, body) == headers["webhook-signature"]
     lines = [line for line in log.splitlines() if ": alert " in line or "webhook" in line]
