@@ -88,7 +88,8 @@ def _played(
 
 def _captured(path: Path) -> Screen:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
-        captured = [json.loads(line) for line in lines]
+        # As a path of a machine it would only mislead: it is one of the site that was captured.
+        captured = [json.loads(line.replace("/work/", "/report/")) for line in lines]
     return _screen(path.name, _samples(captured[: len(captured) * 2 // 3][-12:]))
 
 
